@@ -1,0 +1,354 @@
+"""The outbox, the signers' nonces, the index of our contracts' events, and projections of who holds what."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class AddressField(models.CharField):
+    """An EIP-55 checksummed address, 42 characters."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        kwargs["max_length"] = 42
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+
+
+class UnitsField(models.DecimalField):
+    """A 256-bit integer of base units: NUMERIC(78, 0)."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        kwargs["max_digits"] = 78
+        kwargs["decimal_places"] = 0
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+
+    def from_db_value(self, value: object, *_: object) -> int | None:
+        return None if value is None else int(value)  # type: ignore[call-overload,no-any-return]
+
+    def to_python(self, value: object) -> int | None:  # type: ignore[override]
+        return None if value is None else int(value)  # type: ignore[call-overload,no-any-return]
+
+
+class Contract(models.Model):
+    """A contract of ours that stands on the chain. The indexer follows every row here."""
+
+    class Kind(models.TextChoices):
+        ACCESS_MANAGER = "AccessManager"
+        INVESTOR_SBT = "InvestorSBT"
+        SECURITY_TOKEN = "SecurityToken"
+
+    chain_id = models.BigIntegerField()
+    kind = models.CharField(max_length=40, choices=Kind.choices)
+    address = AddressField()
+    deployed_block = models.BigIntegerField()
+    bytecode_hash = models.CharField(max_length=66, help_text="keccak-256 of the creation code it was deployed from")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["chain_id", "address"], name="chain_contract_address"),
+            # One manager and one SBT contract per chain; securities are many.
+            models.UniqueConstraint(
+                fields=["chain_id", "kind"],
+                condition=~models.Q(kind="SecurityToken"),
+                name="chain_contract_singletons",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.address}"
+
+
+class Signer(models.Model):
+    """An address whose key we can ask to sign. The key itself is never here."""
+
+    class Backend(models.TextChoices):
+        KEYSTORE = "keystore", _("Encrypted keystore")
+
+    chain_id = models.BigIntegerField()
+    address = AddressField()
+    role = models.CharField(max_length=40, help_text="chain.types.SignerRole")
+    backend = models.CharField(max_length=20, choices=Backend.choices, default=Backend.KEYSTORE)
+    label = models.CharField(max_length=120, blank=True)
+    next_nonce = models.BigIntegerField(default=0, help_text="never lowered from the chain")
+    halted_reason = models.CharField(
+        max_length=200, blank=True, help_text="set: nothing is signed until an operator clears it"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["chain_id", "address"], name="chain_signer_address"),
+            models.CheckConstraint(condition=models.Q(next_nonce__gte=0), name="chain_signer_nonce_positive"),
+            models.UniqueConstraint(
+                fields=["chain_id", "role"],
+                condition=~models.Q(role__in=["custody", "attestor"]),
+                name="chain_signer_one_per_role",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.label or self.role} {self.address}"
+
+
+class ChainTransaction(models.Model):
+    """One thing asked of the chain. It happens once, and its follow-up is told what became of it.
+
+    Rows are made by `chain.services.enqueue` in the transaction of the business row they serve.
+    """
+
+    class State(models.TextChoices):
+        QUEUED = "queued", _("Waiting to be submitted")
+        SIGNED = "signed", _("Signed")
+        BROADCAST = "broadcast", _("Submitted")
+        MINED = "mined", _("In a block, not final yet")
+        FINAL = "final", _("Final")
+        REVERTED = "reverted", _("Refused by the contract")
+        CANCELLING = "cancelling", _("Being cancelled")
+        CANCELLED = "cancelled", _("Cancelled")
+        EXPIRED = "expired", _("Ran out of time before it was submitted")
+        REFUSED = "refused", _("Refused before it was submitted")
+
+    #: REVERTED is provisional until its block is final: a reorganisation sends it back to BROADCAST.
+    TRANSITIONS = {
+        State.QUEUED: {State.SIGNED, State.EXPIRED, State.REFUSED},
+        State.SIGNED: {State.BROADCAST, State.MINED, State.REVERTED, State.CANCELLING},
+        State.BROADCAST: {State.MINED, State.REVERTED, State.CANCELLING},
+        State.CANCELLING: {State.CANCELLED, State.MINED, State.REVERTED},
+        State.MINED: {State.FINAL, State.BROADCAST, State.REVERTED},
+        State.REVERTED: {State.BROADCAST, State.MINED},
+        State.CANCELLED: {State.BROADCAST, State.MINED, State.REVERTED},
+        State.FINAL: set(),
+        State.EXPIRED: set(),
+        State.REFUSED: set(),
+    }
+    #: Nothing of it can happen on chain any more (REVERTED and CANCELLED only once `is_settled`).
+    DEAD = (State.REVERTED, State.CANCELLED, State.EXPIRED, State.REFUSED)
+
+    signer = models.ForeignKey(Signer, on_delete=models.PROTECT, related_name="transactions")
+    idempotency_key = models.CharField(max_length=120, unique=True)
+    purpose = models.CharField(max_length=60, db_index=True, help_text="names the follow-up, e.g. kyc.issue_sbt")
+    subject = models.CharField(max_length=80, blank=True, help_text="what it serves, e.g. kyc.application:12")
+    function = models.CharField(max_length=80, help_text="Contract.function")
+    to = AddressField(null=True, blank=True, help_text="null deploys")
+    data = models.BinaryField()
+    value_wei = UnitsField(default=0)
+    depends_on = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="dependants")
+    not_before = models.DateTimeField(null=True, blank=True)
+    valid_until = models.DateTimeField(null=True, blank=True)
+    state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
+    nonce = models.BigIntegerField(null=True, blank=True)
+    gas_limit = models.BigIntegerField(null=True, blank=True)
+    block_number = models.BigIntegerField(null=True, blank=True)
+    block_hash = models.CharField(max_length=66, blank=True)
+    mined_hash = models.CharField(max_length=66, blank=True, help_text="hash of the attempt that was mined")
+    contract_address = AddressField(null=True, blank=True, help_text="of a deployment, once mined")
+    gas_used = models.BigIntegerField(null=True, blank=True)
+    is_settled = models.BooleanField(
+        default=False, help_text="its block is final, or it never got a nonce: no reorg can change it"
+    )
+    error_code = models.CharField(
+        max_length=120, blank=True, help_text="decoded custom error, e.g. SecurityToken_Restricted(30)"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    submitted_at = models.DateTimeField(null=True, blank=True)
+    mined_at = models.DateTimeField(null=True, blank=True)
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["signer", "nonce"], name="chain_tx_signer_nonce"),
+            models.CheckConstraint(
+                condition=models.Q(nonce__isnull=True, state__in=["queued", "expired", "refused"])
+                | models.Q(nonce__isnull=False) & ~models.Q(state__in=["queued", "expired", "refused"]),
+                name="chain_tx_nonce_matches_state",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(block_hash="")
+                | ~models.Q(state__in=["queued", "signed", "broadcast", "expired", "refused"]),
+                name="chain_tx_block_matches_state",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["signer", "id"], condition=models.Q(state="queued"), name="chain_tx_queue"),
+            models.Index(fields=["signer", "nonce"], condition=models.Q(is_settled=False), name="chain_tx_unsettled"),
+            models.Index(fields=["subject"], name="chain_tx_subject"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.function} {self.state} [{self.idempotency_key}]"
+
+
+class Attempt(models.Model):
+    """Signed bytes for a transaction. Never deleted or changed: an older one may be the one that is mined."""
+
+    transaction = models.ForeignKey(ChainTransaction, on_delete=models.PROTECT, related_name="attempts")
+    hash = models.CharField(max_length=66, unique=True)
+    raw = models.BinaryField()
+    max_fee_per_gas = UnitsField()
+    max_priority_fee_per_gas = UnitsField()
+    is_cancellation = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    first_sent_at = models.DateTimeField(null=True, blank=True)
+    last_sent_at = models.DateTimeField(null=True, blank=True)
+    last_error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+
+
+class Block(models.Model):
+    """A block the indexer has read. Non-canonical ones are kept: they explain what was rolled back."""
+
+    chain_id = models.BigIntegerField()
+    number = models.BigIntegerField()
+    hash = models.CharField(max_length=66)
+    parent_hash = models.CharField(max_length=66)
+    at = models.DateTimeField()
+    canonical = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["chain_id", "hash"], name="chain_block_hash"),
+            models.UniqueConstraint(
+                fields=["chain_id", "number"], condition=models.Q(canonical=True), name="chain_block_one_canonical"
+            ),
+        ]
+
+
+class EventLog(models.Model):
+    """One decoded log of one of our contracts."""
+
+    chain_id = models.BigIntegerField()
+    block = models.ForeignKey(Block, on_delete=models.PROTECT, related_name="logs")
+    block_number = models.BigIntegerField()
+    block_hash = models.CharField(max_length=66)
+    log_index = models.IntegerField()
+    transaction_hash = models.CharField(max_length=66, db_index=True)
+    address = AddressField()
+    event = models.CharField(max_length=60)
+    args = models.JSONField(help_text="integers as decimal strings, bytes as 0x-hex, addresses checksummed")
+    canonical = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["chain_id", "block_hash", "log_index"], name="chain_log_identity"),
+        ]
+        indexes = [
+            models.Index(fields=["address", "event", "block_number", "log_index"], name="chain_log_lookup"),
+        ]
+
+
+class Cursor(models.Model):
+    """How far the chain has been read. One row per chain."""
+
+    chain_id = models.BigIntegerField(unique=True)
+    number = models.BigIntegerField(default=-1)
+    hash = models.CharField(max_length=66, blank=True)
+    final_number = models.BigIntegerField(default=-1)
+    range_size = models.IntegerField(default=50)
+    moved_at = models.DateTimeField(null=True, blank=True)
+
+
+class SbtRecord(models.Model):
+    """Projection: the SBT of one address, as of the cursor."""
+
+    chain_id = models.BigIntegerField()
+    address = AddressField()
+    token_id = UnitsField()
+    subject = models.CharField(max_length=66, db_index=True)
+    categories = models.IntegerField()
+    issued_at = models.DateTimeField()
+    effective_from = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    issuer = AddressField()
+    attestor = AddressField()
+    suspended = models.BooleanField(default=False)
+    revoked = models.BooleanField(default=False)
+    block_number = models.BigIntegerField(help_text="of the event that last changed it")
+    transaction_hash = models.CharField(max_length=66)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["chain_id", "address"], name="chain_sbt_address")]
+
+
+class Distrust(models.Model):
+    """Projection: a key whose issues or attestations from `since` on no longer count."""
+
+    chain_id = models.BigIntegerField()
+    key = AddressField()
+    since = models.DateTimeField()
+    block_number = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["chain_id", "key"], name="chain_distrust_key")]
+
+
+class Holding(models.Model):
+    """Projection: what one address has of one token, to the head (`units`) and to the finalised block (`final_units`)."""
+
+    chain_id = models.BigIntegerField()
+    token = AddressField()
+    holder = AddressField(db_index=True)
+    units = UnitsField(default=0)
+    final_units = UnitsField(default=0)
+    frozen_units = UnitsField(default=0)
+    admitted_sbt = UnitsField(default=0, help_text="the SBT id admitted on this token; 0: none")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["chain_id", "token", "holder"], name="chain_holding_identity"),
+            models.CheckConstraint(
+                condition=models.Q(units__gte=0, final_units__gte=0), name="chain_holding_not_negative"
+            ),
+        ]
+
+
+class Movement(models.Model):
+    """Projection: one Transfer event of one token, for histories."""
+
+    log = models.OneToOneField(EventLog, on_delete=models.CASCADE, related_name="movement")
+    chain_id = models.BigIntegerField()
+    token = AddressField()
+    sender = AddressField()
+    recipient = AddressField()
+    units = UnitsField()
+    block_number = models.BigIntegerField()
+    at = models.DateTimeField()
+    transaction_hash = models.CharField(max_length=66)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["sender", "-block_number"], name="chain_movement_sender"),
+            models.Index(fields=["recipient", "-block_number"], name="chain_movement_recipient"),
+            models.Index(fields=["token", "-block_number"], name="chain_movement_token"),
+        ]
+
+
+class TokenState(models.Model):
+    """Projection: what a security's contract says about itself, as of the cursor."""
+
+    chain_id = models.BigIntegerField()
+    token = AddressField()
+    supply_units = UnitsField(default=0)
+    authorised_units = UnitsField(default=0)
+    holders = models.IntegerField(default=0)
+    paused = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["chain_id", "token"], name="chain_token_state")]
+
+
+class Incident(models.Model):
+    """Something that should not have happened and that a person must look at."""
+
+    kind = models.CharField(max_length=60)
+    detail = models.TextField()
+    data = models.JSONField(default=dict)
+    opened_at = models.DateTimeField(auto_now_add=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    closed_by = models.ForeignKey("portal.User", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    dedupe_key = models.CharField(max_length=120, unique=True)
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.detail[:60]}"

@@ -1,0 +1,117 @@
+"""People who sign in, and the hash-chained log of everything that happened."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import BaseUserManager
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Role(models.TextChoices):
+    """What a person works as. Stored as the name of a Django group; an investor is in none."""
+
+    KYC_OFFICER = "kyc_officer", _("KYC officer")
+    ISSUER = "issuer", _("Issuer")
+    ADMINISTRATOR = "administrator", _("Administrator")
+    AUDITOR = "auditor", _("Auditor")
+
+
+class UserManager(BaseUserManager["User"]):
+    """E-mail is the user name; it is kept in lower case, so one address is one person."""
+
+    use_in_migrations = True
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(email=(username or "").lower())
+
+    def create_user(self, email: str, password: str | None = None, **extra: Any) -> User:
+        if not email:
+            raise ValueError("an e-mail address is required")
+        user = self.model(email=self.normalize_email(email).lower(), **extra)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **extra: Any) -> User:
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **extra)
+
+
+class User(AbstractUser):
+    """A person who signs in. Investors have no group; staff have one `Role` each."""
+
+    username = None  # type: ignore[assignment]  # AbstractUser declares it; e-mail replaces it
+    first_name = None  # type: ignore[assignment]  # names belong to the KYC application
+    last_name = None  # type: ignore[assignment]
+    email = models.EmailField(_("e-mail address"), unique=True)
+    display_name = models.CharField(_("name shown"), max_length=120, blank=True)
+    language = models.CharField(
+        _("language"), max_length=5, choices=[("ja", "日本語"), ("en", "English")], default="ja"
+    )
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    objects = UserManager()  # type: ignore[assignment,misc]
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(email=models.functions.Lower("email")), name="portal_user_email_lower"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.display_name or self.email
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """Names of this person's staff roles; cached for the life of the instance."""
+        if not hasattr(self, "_roles"):
+            self._roles = frozenset(self.groups.values_list("name", flat=True))
+        return self._roles
+
+    def has_role(self, role: Role) -> bool:
+        return role.value in self.roles
+
+    @property
+    def works_here(self) -> bool:
+        """Staff of any kind; they need a second factor before any page opens."""
+        return self.is_staff or self.is_superuser or bool(self.roles)
+
+
+class AuditEntry(models.Model):
+    """One business event. Rows are only ever added, each sealed with the hash of the one before.
+
+    Written by `portal.audit.record` alone, in the transaction of the change it describes. `digest` is SHA-256 over
+    the previous digest and this row's canonical JSON, so a changed or removed row breaks every later one.
+    """
+
+    sequence = models.BigIntegerField(unique=True)
+    at = models.DateTimeField()
+    actor = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    actor_label = models.CharField(max_length=254, help_text="e-mail, or the name of the task that acted")
+    action = models.CharField(max_length=80, help_text="dotted code, e.g. kyc.application.approved")
+    subject_type = models.CharField(max_length=60, help_text="e.g. kyc.application")
+    subject_id = models.CharField(max_length=80)
+    from_state = models.CharField(max_length=40, blank=True)
+    to_state = models.CharField(max_length=40, blank=True)
+    reason = models.TextField(blank=True)
+    data = models.JSONField(default=dict, blank=True)
+    previous_digest = models.CharField(max_length=64)
+    digest = models.CharField(max_length=64, unique=True)
+
+    class Meta:
+        ordering = ["-sequence"]
+        indexes = [
+            models.Index(fields=["subject_type", "subject_id", "-sequence"], name="portal_audit_subject"),
+            models.Index(fields=["action", "-sequence"], name="portal_audit_action"),
+            models.Index(fields=["actor", "-sequence"], name="portal_audit_actor"),
+        ]
+        verbose_name = _("audit entry")
+        verbose_name_plural = _("audit entries")
+
+    def __str__(self) -> str:
+        return f"#{self.sequence} {self.action} {self.subject_type}:{self.subject_id}"

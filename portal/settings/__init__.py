@@ -1,0 +1,1 @@
+"""Settings: base (everything), local (demo and development), test, production."""

@@ -1,0 +1,14 @@
+"""Tests: the real PostgreSQL, Redis and node; Celery runs in place and hashing is cheap."""
+
+from .base import *  # noqa: F403
+from .base import STORAGES, env
+
+ALLOWED_HOSTS = ["*"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+CELERY_TASK_ALWAYS_EAGER = True
+CELERY_TASK_EAGER_PROPAGATES = True
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = True
+ACCOUNT_RATE_LIMITS = False
+STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
+KEYSTORE_PASSWORD = env.str("KEYSTORE_PASSWORD", default="test-only-password")
