@@ -215,6 +215,9 @@ class Block(models.Model):
             ),
         ]
 
+    def __str__(self) -> str:
+        return f"block {self.number} {self.hash[:10]}"
+
 
 class EventLog(models.Model):
     """One decoded log of one of our contracts."""
@@ -236,11 +239,19 @@ class EventLog(models.Model):
         ]
         indexes = [
             models.Index(fields=["address", "event", "block_number", "log_index"], name="chain_log_lookup"),
+            models.Index(fields=["chain_id", "block_number"], name="chain_log_block"),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.event} {self.block_number}/{self.log_index}"
 
 
 class Cursor(models.Model):
-    """How far the chain has been read. One row per chain."""
+    """How far the chain has been read. One row per chain.
+
+    Blocks up to `number` have been read, and `hash` is the hash of that block. What happened up to `final_number`
+    can no longer be undone. `final_number` is never lowered.
+    """
 
     chain_id = models.BigIntegerField(unique=True)
     number = models.BigIntegerField(default=-1)
@@ -248,6 +259,25 @@ class Cursor(models.Model):
     final_number = models.BigIntegerField(default=-1)
     range_size = models.IntegerField(default=50)
     moved_at = models.DateTimeField(null=True, blank=True)
+    seen_head = models.BigIntegerField(default=-1, help_text="the node's newest block when it was last asked")
+
+    def __str__(self) -> str:
+        return f"chain {self.chain_id} at {self.number}, final to {self.final_number}"
+
+
+class FollowedContract(models.Model):
+    """How far one contract has been read.
+
+    A contract that was deployed behind the cursor is read on its own up to `number` until it has caught up; from then
+    on (`joined`) it is read with all the others and `Cursor.number` speaks for it.
+    """
+
+    contract = models.OneToOneField(Contract, on_delete=models.CASCADE, related_name="followed")
+    number = models.BigIntegerField(help_text="every log of it up to this block is stored")
+    joined = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return f"{self.contract} {'with the cursor' if self.joined else f'behind, at {self.number}'}"
 
 
 class SbtRecord(models.Model):
@@ -271,6 +301,9 @@ class SbtRecord(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["chain_id", "address"], name="chain_sbt_address")]
 
+    def __str__(self) -> str:
+        return f"SBT {self.token_id} of {self.address}"
+
 
 class Distrust(models.Model):
     """Projection: a key whose issues or attestations from `since` on no longer count."""
@@ -282,6 +315,9 @@ class Distrust(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["chain_id", "key"], name="chain_distrust_key")]
+
+    def __str__(self) -> str:
+        return f"{self.key} not trusted since {self.since:%Y-%m-%d %H:%M:%S}"
 
 
 class Holding(models.Model):
@@ -303,6 +339,9 @@ class Holding(models.Model):
             ),
         ]
 
+    def __str__(self) -> str:
+        return f"{self.holder} holds {self.units} of {self.token}"
+
 
 class Movement(models.Model):
     """Projection: one Transfer event of one token, for histories."""
@@ -322,7 +361,11 @@ class Movement(models.Model):
             models.Index(fields=["sender", "-block_number"], name="chain_movement_sender"),
             models.Index(fields=["recipient", "-block_number"], name="chain_movement_recipient"),
             models.Index(fields=["token", "-block_number"], name="chain_movement_token"),
+            models.Index(fields=["chain_id", "block_number"], name="chain_movement_block"),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.units} of {self.token} from {self.sender} to {self.recipient}"
 
 
 class TokenState(models.Model):
@@ -337,6 +380,9 @@ class TokenState(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["chain_id", "token"], name="chain_token_state")]
+
+    def __str__(self) -> str:
+        return f"{self.token} supply {self.supply_units}"
 
 
 class Incident(models.Model):
