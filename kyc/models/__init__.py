@@ -1,0 +1,37 @@
+"""Who the investor is: applications, evidence, screening, standing on chain, wallets, dated rules."""
+
+from .application import Application, BeneficialOwner, CorporateDetails, Decision, IndividualDetails
+from .evidence import Evidence
+from .notice import Notice
+from .rules import DatedRule
+from .screening import (
+    SanctionsEntry,
+    SanctionsList,
+    SanctionsName,
+    SanctionsWallet,
+    ScreeningHit,
+    ScreeningRun,
+)
+from .standing import AttestationRecord, LifecycleStep, OfficerKey, Party, Wallet
+
+__all__ = [
+    "Application",
+    "AttestationRecord",
+    "BeneficialOwner",
+    "CorporateDetails",
+    "DatedRule",
+    "Decision",
+    "Evidence",
+    "IndividualDetails",
+    "LifecycleStep",
+    "Notice",
+    "OfficerKey",
+    "Party",
+    "SanctionsEntry",
+    "SanctionsList",
+    "SanctionsName",
+    "SanctionsWallet",
+    "ScreeningHit",
+    "ScreeningRun",
+    "Wallet",
+]
