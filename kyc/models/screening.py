@@ -40,7 +40,7 @@ class SanctionsList(models.Model):
 class SanctionsEntry(models.Model):
     """One listed person, company or vessel."""
 
-    list = models.ForeignKey(SanctionsList, on_delete=models.PROTECT, related_name="entries")
+    sanctions_list = models.ForeignKey(SanctionsList, on_delete=models.PROTECT, related_name="entries")
     number = models.BigIntegerField(help_text="the list's own entity number; sdn, alt and add are joined on it")
     name = models.CharField(max_length=400)
     kind = models.CharField(max_length=20, blank=True, help_text="individual, vessel, aircraft; empty: an entity")
@@ -52,7 +52,7 @@ class SanctionsEntry(models.Model):
     addresses = ArrayField(models.TextField(), default=list)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["list", "number"], name="kyc_entry_number")]
+        constraints = [models.UniqueConstraint(fields=["sanctions_list", "number"], name="kyc_entry_number")]
 
     def __str__(self) -> str:
         return f"{self.number} {self.name}"
@@ -102,7 +102,7 @@ class ScreeningRun(models.Model):
         REQUEST = "request", _("Asked for by an officer")
 
     application = models.ForeignKey("kyc.Application", on_delete=models.PROTECT, related_name="screening_runs")
-    list = models.ForeignKey(SanctionsList, on_delete=models.PROTECT, related_name="runs")
+    sanctions_list = models.ForeignKey(SanctionsList, on_delete=models.PROTECT, related_name="runs")
     list_name = models.CharField(max_length=120)
     list_published_on = models.DateField()
     list_sha256 = models.CharField(max_length=64)
@@ -120,7 +120,7 @@ class ScreeningRun(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["application", "list", "round"],
+                fields=["application", "sanctions_list", "round"],
                 condition=~Q(cause="request"),
                 name="kyc_run_once_per_round",
             ),
