@@ -1,0 +1,27 @@
+/** Everything a page does in the browser without a wallet: live parts, and buttons that cannot act twice. */
+import htmx from "htmx.org";
+import "./main.css";
+import { startCopyButtons } from "./copy";
+import { startCountdowns } from "./countdown";
+import { startDialogs } from "./dialog";
+import { startFileDrops } from "./file_drop";
+import { startForms } from "./forms";
+import { startLiveParts } from "./live";
+import { startMenus } from "./menu";
+import { startQueueKeys } from "./queue";
+
+declare global {
+  interface Window {
+    htmx: typeof htmx;
+  }
+}
+
+window.htmx = htmx;
+startLiveParts(htmx);
+startForms();
+startCopyButtons();
+startCountdowns();
+startDialogs();
+startFileDrops();
+startMenus();
+startQueueKeys();
