@@ -256,6 +256,7 @@ class Cursor(models.Model):
     chain_id = models.BigIntegerField(unique=True)
     number = models.BigIntegerField(default=-1)
     hash = models.CharField(max_length=66, blank=True)
+    block_at = models.DateTimeField(null=True, blank=True, help_text="time of that block")
     final_number = models.BigIntegerField(default=-1)
     range_size = models.IntegerField(default=50)
     moved_at = models.DateTimeField(null=True, blank=True)

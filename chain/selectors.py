@@ -1,0 +1,307 @@
+"""What the database knows of the chain. Nothing here asks the node except `chain_status`, which never waits for it long.
+
+Every selector issues a constant number of queries however many rows it returns. Units are base units of the token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+from django.conf import settings
+from django.db.models import Q, QuerySet
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from chain.head import head_memory
+from chain.models import (
+    Attempt,
+    ChainTransaction,
+    Contract,
+    Cursor,
+    Distrust,
+    EventLog,
+    Holding,
+    Movement,
+    SbtRecord,
+    Signer,
+    TokenState,
+)
+from chain.registry import visibility
+from chain.types import BalanceView, ChainStatus, MovementView, Restriction, SbtView, Standing, TimelineStep
+from chain.wording import RESTRICTIONS, error_sentence
+from portal.exceptions import DomainError
+from portal.models import Role, User
+
+
+class PlatformNotReady(DomainError):
+    """The contracts or signers are not set up on this chain yet."""
+
+    status_code = 503
+
+
+# --- how current what we show is ------------------------------------------------------------------
+
+
+def chain_status() -> ChainStatus:
+    """How far the chain has been read, and the node's head as it was a second or two ago.
+
+    `indexed` is -1 and `indexed_at` None before the first block; `indexed_at` is the time of block `indexed`.
+    `finalized` is the block up to which what we show can no longer be undone. A node that is down costs at most
+    about one second, then is remembered as down for a few seconds. One query.
+    """
+    cursor = _cursor()
+    return ChainStatus(
+        head=head_memory.head(),
+        finalized=cursor.final_number if cursor.final_number >= 0 else None,
+        indexed=cursor.number,
+        indexed_at=cursor.block_at,
+    )
+
+
+def _cursor() -> Cursor:
+    return Cursor.objects.filter(chain_id=settings.CHAIN_ID).first() or Cursor(chain_id=settings.CHAIN_ID)
+
+
+# --- verification tokens ------------------------------------------------------------------------------
+
+
+def sbt_for(address: str) -> SbtView | None:
+    """The SBT of `address` as of the cursor; None if it never had one or it was revoked. Three queries."""
+    return sbts_for([address]).get(address)
+
+
+def sbts_for(addresses: Iterable[str]) -> dict[str, SbtView]:
+    """The SBTs of many addresses, by address; addresses without one are missing. Three queries."""
+    records = SbtRecord.objects.filter(chain_id=settings.CHAIN_ID, address__in=set(addresses), revoked=False)
+    cursor = _cursor()
+    distrusted = dict(Distrust.objects.filter(chain_id=settings.CHAIN_ID).values_list("key", "since"))
+    now = chain_time(cursor)
+    return {record.address: _sbt_view(record, cursor, distrusted, now) for record in records}
+
+
+def chain_time(cursor: Cursor) -> datetime:
+    """The time by which the next block will judge: ours, or the last block's where the chain runs ahead of us."""
+    now = timezone.now()
+    return max(now, cursor.block_at) if cursor.block_at else now
+
+
+def _sbt_view(record: SbtRecord, cursor: Cursor, distrusted: dict[str, datetime], now: datetime) -> SbtView:
+    return SbtView(
+        address=record.address,
+        token_id=record.token_id,
+        categories=record.categories,
+        issued_at=record.issued_at,
+        effective_from=record.effective_from,
+        expires_at=record.expires_at,
+        suspended=record.suspended,
+        standing=standing_of(record, distrusted, now),
+        is_final=record.block_number <= cursor.final_number,
+        transaction_hash=record.transaction_hash,
+    )
+
+
+def standing_of(record: SbtRecord, distrusted: dict[str, datetime], now: datetime) -> Standing:
+    """What `InvestorSBT.standingOf` would answer at `now`, in the contract's order of precedence."""
+    if record.revoked:
+        return Standing.NONE
+    if record.suspended:
+        return Standing.SUSPENDED
+    if now < record.effective_from:
+        return Standing.PENDING
+    if now >= record.expires_at:
+        return Standing.EXPIRED
+    if _is_distrusted(record.issuer, record.issued_at, distrusted):
+        return Standing.ISSUER_DISTRUSTED
+    if _is_distrusted(record.attestor, record.issued_at, distrusted):
+        return Standing.ATTESTOR_DISTRUSTED
+    return Standing.EFFECTIVE
+
+
+def _is_distrusted(key: str, at: datetime, distrusted: dict[str, datetime]) -> bool:
+    since = distrusted.get(key)
+    return since is not None and at >= since
+
+
+# --- holdings --------------------------------------------------------------------------------------------
+
+
+def balances_for(addresses: Collection[str]) -> list[BalanceView]:
+    """Every token these addresses hold, held until the last final block, or are admitted on. Two queries."""
+    return _balance_views(Holding.objects.filter(chain_id=settings.CHAIN_ID, holder__in=set(addresses)).filter(_IN_USE))
+
+
+def holders_of(token: str) -> list[BalanceView]:
+    """Who holds `token` at the head or at the final block, largest holding first. Two queries."""
+    rows = Holding.objects.filter(chain_id=settings.CHAIN_ID, token=token).filter(Q(units__gt=0) | Q(final_units__gt=0))
+    return _balance_views(rows.order_by("-units", "holder"))
+
+
+def admitted_on(token: str) -> list[BalanceView]:
+    """Whose live SBT is admitted on `token`, whether they hold any of it or not. Two queries."""
+    rows = Holding.objects.filter(chain_id=settings.CHAIN_ID, token=token, admitted_sbt__gt=0).order_by("holder")
+    return [view for view in _balance_views(rows) if view.is_admitted]
+
+
+_IN_USE = Q(units__gt=0) | Q(final_units__gt=0) | Q(frozen_units__gt=0) | Q(admitted_sbt__gt=0)
+
+
+def _balance_views(rows: QuerySet[Holding]) -> list[BalanceView]:
+    holdings = list(rows)
+    live = dict(
+        SbtRecord.objects.filter(
+            chain_id=settings.CHAIN_ID, revoked=False, address__in={holding.holder for holding in holdings}
+        ).values_list("address", "token_id")
+    )
+    return [
+        BalanceView(
+            token=holding.token,
+            holder=holding.holder,
+            units=holding.units,
+            final_units=holding.final_units,
+            frozen_units=holding.frozen_units,
+            # The token admits an SBT, not an address: a new SBT of the same address must be admitted again.
+            is_admitted=holding.admitted_sbt > 0 and live.get(holding.holder) == holding.admitted_sbt,
+        )
+        for holding in holdings
+    ]
+
+
+def movements_for(addresses: Collection[str], *, token: str | None = None, limit: int = 50) -> list[MovementView]:
+    """The newest `limit` transfers from or to these addresses, newest first. Two queries."""
+    wanted = set(addresses)
+    rows = Movement.objects.filter(Q(sender__in=wanted) | Q(recipient__in=wanted), chain_id=settings.CHAIN_ID)
+    if token is not None:
+        rows = rows.filter(token=token)
+    final_number = _cursor().final_number
+    return [
+        MovementView(
+            token=row.token,
+            sender=row.sender,
+            recipient=row.recipient,
+            units=row.units,
+            block_number=row.block_number,
+            at=row.at,
+            transaction_hash=row.transaction_hash,
+            is_final=row.block_number <= final_number,
+        )
+        for row in rows.order_by("-block_number", "-log_id")[:limit]
+    ]
+
+
+def token_state(token: str) -> TokenState:
+    """What the security's contract says of itself as of the cursor; all zero while it has not been read. One query."""
+    known = TokenState.objects.filter(chain_id=settings.CHAIN_ID, token=token).first()
+    return known or TokenState(chain_id=settings.CHAIN_ID, token=token)
+
+
+# --- transactions ------------------------------------------------------------------------------------------
+
+
+def transactions_for(subject: str) -> QuerySet[ChainTransaction]:
+    """Everything asked of the chain for this subject, newest first."""
+    return ChainTransaction.objects.filter(subject=subject).order_by("-id")
+
+
+def transaction_timeline(transaction: ChainTransaction) -> list[TimelineStep]:
+    """asked → submitted → in block → final, or where it ended instead; `at` None is still to come. One query at most.
+
+    A transaction that reverted or was cancelled has the step `final` too: until then a reorganisation may revive it.
+    """
+    state = ChainTransaction.State
+    asked = TimelineStep(key="asked", at=transaction.created_at)
+    if transaction.state in (state.EXPIRED, state.REFUSED):
+        detail = error_sentence(transaction.error_code) if transaction.state == state.REFUSED else ""
+        return [asked, TimelineStep(key=transaction.state, at=transaction.settled_at, detail=detail)]
+    submitted = TimelineStep(key="submitted", at=transaction.submitted_at, transaction_hash=_hash_to_show(transaction))
+    final = TimelineStep(key="final", at=transaction.settled_at if transaction.is_settled else None)
+    return [asked, submitted, _outcome_step(transaction), final]
+
+
+def _outcome_step(transaction: ChainTransaction) -> TimelineStep:
+    state = ChainTransaction.State
+    key, detail = "in_block", ""
+    if transaction.state == state.REVERTED:
+        key, detail = "reverted", error_sentence(transaction.error_code)
+    elif transaction.state in (state.CANCELLING, state.CANCELLED):
+        key = "cancelled"
+    return TimelineStep(
+        key=key,
+        at=transaction.mined_at if transaction.block_hash else None,
+        transaction_hash=transaction.mined_hash,
+        block_number=transaction.block_number,
+        detail=detail,
+    )
+
+
+def _hash_to_show(transaction: ChainTransaction) -> str:
+    """The attempt that was mined, else the newest one that was sent."""
+    if transaction.mined_hash or transaction.submitted_at is None:
+        return transaction.mined_hash
+    newest = Attempt.objects.filter(transaction=transaction).order_by("-id").values_list("hash", flat=True).first()
+    return newest or ""
+
+
+def transaction_visible_to(user: User, transaction: ChainTransaction) -> bool:
+    """Administrators and auditors see all; anybody else only what an app says concerns them (`chain.registry`)."""
+    return sees_everything(user) or visibility.allows(user, transaction.subject)
+
+
+def sees_everything(user: User) -> bool:
+    """May this person look at the whole engine: its signers, queues, incidents and every transaction?"""
+    return user.is_superuser or user.has_role(Role.ADMINISTRATOR) or user.has_role(Role.AUDITOR)
+
+
+def events_of(transaction_hash: str) -> QuerySet[EventLog]:
+    """The canonical events of ours in one transaction, in order."""
+    return (
+        EventLog.objects.filter(chain_id=settings.CHAIN_ID, transaction_hash=transaction_hash, canonical=True)
+        .select_related("block")
+        .order_by("log_index")
+    )
+
+
+# --- where things are ----------------------------------------------------------------------------------------
+
+
+def signer_for_role(role: str) -> Signer:
+    """The platform's signer for a `SignerRole` that has one. Raises `PlatformNotReady`. One query."""
+    signer = Signer.objects.filter(chain_id=settings.CHAIN_ID, role=role).order_by("id").first()
+    if signer is None:
+        raise PlatformNotReady(_NOT_READY, code="chain.signer.missing", role=role)
+    return signer
+
+
+def contract_address(kind: str) -> str:
+    """Where the one contract of this `Contract.Kind` stands. Raises `PlatformNotReady`. One query."""
+    rows = Contract.objects.filter(chain_id=settings.CHAIN_ID, kind=kind).order_by("id")
+    address = rows.values_list("address", flat=True).first()
+    if address is None:
+        raise PlatformNotReady(_NOT_READY, code="chain.contract.missing", kind=kind)
+    return address
+
+
+_NOT_READY = _(
+    "The contracts are not set up on this chain yet. Nothing was done. Ask an administrator to finish the set-up, then try again."
+)
+
+
+def explorer_url(tx_hash: str) -> str:
+    """Where a person can look at a transaction: the public explorer if there is one, else our own page of its events."""
+    if settings.CHAIN_EXPLORER_TX_URL:
+        return f"{settings.CHAIN_EXPLORER_TX_URL.rstrip('/')}/{tx_hash}"
+    return reverse("chain:events", args=[tx_hash])
+
+
+# --- in words ------------------------------------------------------------------------------------------------
+
+
+def restriction_sentence(restriction: Restriction | int) -> str:
+    """The whole refusal for a person: what was asked, why not, that nothing moved, what to do."""
+    return str(RESTRICTIONS[Restriction(restriction)].sentence)
+
+
+def restriction_reason(restriction: Restriction | int) -> str:
+    """The reason alone, a few words."""
+    return str(RESTRICTIONS[Restriction(restriction)].reason)

@@ -1,0 +1,253 @@
+"""What the chain answers and does, in sentences for people. No rule is decided here.
+
+Every refusal says what was asked, why not, that nothing moved, and what to do next (UX: Wording).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from chain.types import Restriction, Standing
+
+Text = str | Promise
+
+
+class Refusal(NamedTuple):
+    """`reason` fits in a table cell or beside a field; `sentence` stands alone on a page."""
+
+    reason: Text
+    sentence: Text
+
+
+RESTRICTIONS: Mapping[Restriction, Refusal] = {
+    Restriction.NONE: Refusal(
+        gettext_lazy("No obstacle"),
+        gettext_lazy("Nothing stands in the way of this transfer."),
+    ),
+    Restriction.PAUSED: Refusal(
+        gettext_lazy("Transfers are paused"),
+        gettext_lazy(
+            "Transfers of this security are paused. Nothing has moved. The issuer will announce when they start again; you need not do anything until then."
+        ),
+    ),
+    Restriction.SENDER_INVALID: Refusal(
+        gettext_lazy("The sending address cannot hold securities"),
+        gettext_lazy(
+            "The sending address cannot hold this security. Nothing has moved. Choose one of your registered wallets and try again."
+        ),
+    ),
+    Restriction.RECEIVER_INVALID: Refusal(
+        gettext_lazy("This address cannot receive securities"),
+        gettext_lazy(
+            "This address cannot receive securities. Nothing has moved. Ask the recipient for the address of their registered wallet."
+        ),
+    ),
+    Restriction.SENDER_NO_SBT: Refusal(
+        gettext_lazy("You are not verified yet"),
+        gettext_lazy(
+            "Your wallet is not verified yet. Nothing has moved. Complete the identity verification and try again."
+        ),
+    ),
+    Restriction.SENDER_PENDING: Refusal(
+        gettext_lazy("Your verification is not in force yet"),
+        gettext_lazy(
+            "Your verification was issued but is not in force yet. Nothing has moved. Try again once the waiting time shown on your verification page is over."
+        ),
+    ),
+    Restriction.SENDER_EXPIRED: Refusal(
+        gettext_lazy("Your verification has expired"),
+        gettext_lazy(
+            "Your verification has expired. Nothing has moved, and what you hold is still yours. Renew the verification and try again."
+        ),
+    ),
+    Restriction.SENDER_SUSPENDED: Refusal(
+        gettext_lazy("Your verification is suspended"),
+        gettext_lazy(
+            "Your verification is suspended. Nothing has moved, and what you hold is still yours. Contact us to find out what is needed."
+        ),
+    ),
+    Restriction.SENDER_ISSUER_DISTRUSTED: Refusal(
+        gettext_lazy("Your verification must be confirmed again"),
+        gettext_lazy(
+            "Your verification was issued with a key that is no longer trusted. Nothing has moved, and what you hold is still yours. We will confirm it again; contact us if it takes longer than a day."
+        ),
+    ),
+    Restriction.SENDER_ATTESTOR_DISTRUSTED: Refusal(
+        gettext_lazy("Your verification must be signed again"),
+        gettext_lazy(
+            "Your verification was signed with a key that is no longer trusted. Nothing has moved, and what you hold is still yours. An officer will sign it again; contact us if it takes longer than a day."
+        ),
+    ),
+    Restriction.RECEIVER_NO_SBT: Refusal(
+        gettext_lazy("The recipient is not verified yet"),
+        gettext_lazy(
+            "The recipient is not verified yet. Nothing has moved. Ask them to complete the identity verification, then try again."
+        ),
+    ),
+    Restriction.RECEIVER_PENDING: Refusal(
+        gettext_lazy("The recipient's verification is not in force yet"),
+        gettext_lazy(
+            "The recipient's verification was issued but is not in force yet. Nothing has moved. Ask them when the waiting time ends, then try again."
+        ),
+    ),
+    Restriction.RECEIVER_EXPIRED: Refusal(
+        gettext_lazy("The recipient's verification has expired"),
+        gettext_lazy(
+            "The recipient's verification has expired. Nothing has moved. Ask them to renew it, then try again."
+        ),
+    ),
+    Restriction.RECEIVER_SUSPENDED: Refusal(
+        gettext_lazy("The recipient's verification is suspended"),
+        gettext_lazy(
+            "The recipient's verification is suspended. Nothing has moved. Ask them to contact us; until it is lifted they cannot receive securities."
+        ),
+    ),
+    Restriction.RECEIVER_ISSUER_DISTRUSTED: Refusal(
+        gettext_lazy("The recipient's verification must be confirmed again"),
+        gettext_lazy(
+            "The recipient's verification was issued with a key that is no longer trusted. Nothing has moved. Ask them to wait until we have confirmed it again, then try again."
+        ),
+    ),
+    Restriction.RECEIVER_ATTESTOR_DISTRUSTED: Refusal(
+        gettext_lazy("The recipient's verification must be signed again"),
+        gettext_lazy(
+            "The recipient's verification was signed with a key that is no longer trusted. Nothing has moved. Ask them to wait until an officer has signed it again, then try again."
+        ),
+    ),
+    Restriction.RECEIVER_NOT_ADMITTED: Refusal(
+        gettext_lazy("The recipient is not admitted to this security"),
+        gettext_lazy(
+            "The recipient is verified but not admitted to this security. Nothing has moved. Ask the issuer to admit them, then try again."
+        ),
+    ),
+    Restriction.ABOVE_BALANCE: Refusal(
+        gettext_lazy("More than you hold"),
+        gettext_lazy("The amount is more than you hold. Nothing has moved. Enter an amount within your balance."),
+    ),
+    Restriction.ABOVE_UNFROZEN: Refusal(
+        gettext_lazy("Part of the holding is frozen"),
+        gettext_lazy(
+            "Part of your holding is frozen, and the amount is more than the free part. Nothing has moved. Enter an amount within the free part, or contact the issuer about the frozen part."
+        ),
+    ),
+    Restriction.SENDER_IN_RECOVERY: Refusal(
+        gettext_lazy("This wallet is being replaced"),
+        gettext_lazy(
+            "A recovery of this wallet has been announced, so nothing may leave it. Nothing has moved. If you did not ask for the recovery, object to it at once and contact us."
+        ),
+    ),
+    Restriction.LOCK_UP: Refusal(
+        gettext_lazy("The lock-up has not ended"),
+        gettext_lazy(
+            "The lock-up of this security has not ended. Nothing has moved. Try again after the lock-up date in the terms."
+        ),
+    ),
+    Restriction.RECORD_DATE_FREEZE: Refusal(
+        gettext_lazy("Closed around the record date"),
+        gettext_lazy(
+            "Transfers are closed around the record date of this security. Nothing has moved. Try again when the record date has passed."
+        ),
+    ),
+    Restriction.QII_ONLY: Refusal(
+        gettext_lazy("For qualified institutional investors only"),
+        gettext_lazy(
+            "This security may be held by qualified institutional investors only, and the recipient is not one. Nothing has moved. Choose a recipient who is registered as a qualified institutional investor."
+        ),
+    ),
+    Restriction.HOLDER_CAP: Refusal(
+        gettext_lazy("The greatest number of holders is reached"),
+        gettext_lazy(
+            "This security already has as many holders as it may have. Nothing has moved. Transfer to somebody who holds it already, or transfer the whole of your holding."
+        ),
+    ),
+    Restriction.MINIMUM_LOT: Refusal(
+        gettext_lazy("Below the minimum lot"),
+        gettext_lazy(
+            "The amount is below the minimum lot, or would leave less than the minimum lot behind. Nothing has moved. Enter at least the minimum lot, or the whole holding."
+        ),
+    ),
+    Restriction.WHOLE_BALANCE_ONLY: Refusal(
+        gettext_lazy("Only the whole holding can be transferred"),
+        gettext_lazy(
+            "This security can be transferred only as a whole, undivided. Nothing has moved. Enter the whole of your holding."
+        ),
+    ),
+}
+
+STANDINGS: Mapping[Standing, Text] = {
+    Standing.EFFECTIVE: gettext_lazy("In force"),
+    Standing.NONE: gettext_lazy("Not verified"),
+    Standing.PENDING: gettext_lazy("Not in force yet"),
+    Standing.EXPIRED: gettext_lazy("Expired"),
+    Standing.SUSPENDED: gettext_lazy("Suspended"),
+    Standing.ISSUER_DISTRUSTED: gettext_lazy("Must be confirmed again (issuing key no longer trusted)"),
+    Standing.ATTESTOR_DISTRUSTED: gettext_lazy("Must be signed again (signing key no longer trusted)"),
+}
+
+#: `ChainTransaction.function` without its contract → what it does, as a sentence of the person who asked.
+FUNCTIONS: Mapping[str, Text] = {
+    "deploy": gettext_lazy("Put a contract on the chain."),
+    "issue": gettext_lazy("Issue the verification token to an investor's wallet."),
+    "renew": gettext_lazy("Renew an investor's verification token."),
+    "suspend": gettext_lazy("Suspend an investor's verification token."),
+    "reinstate": gettext_lazy("Put a suspended verification token back in force."),
+    "revoke": gettext_lazy("Revoke an investor's verification token for good."),
+    "distrust": gettext_lazy("Stop trusting a key from a point in time on."),
+    "restoreTrust": gettext_lazy("Trust a key again."),
+    "admit": gettext_lazy("Admit verified investors to a security."),
+    "dismiss": gettext_lazy("End the admission of investors to a security."),
+    "mint": gettext_lazy("Credit newly issued units to an investor."),
+    "redeem": gettext_lazy("Redeem units of an investor."),
+    "transfer": gettext_lazy("Transfer units from one investor to another."),
+    "transferFrom": gettext_lazy("Transfer units on behalf of their holder."),
+    "forcedTransfer": gettext_lazy("Move units by decision of the controller."),
+    "setFrozenTokens": gettext_lazy("Set how many units of a holding are frozen."),
+    "pause": gettext_lazy("Pause all transfers of a security."),
+    "unpause": gettext_lazy("Let transfers of a security start again."),
+    "announceRecovery": gettext_lazy("Announce that a lost wallet is replaced by another of the same person."),
+    "objectToRecovery": gettext_lazy("Object to the announced replacement of a wallet."),
+    "recover": gettext_lazy("Move a holding from a lost wallet to its replacement."),
+    "setTargetFunctionRole": gettext_lazy("Set which role may call a function."),
+    "grantRole": gettext_lazy("Grant a role on the chain."),
+    "revokeRole": gettext_lazy("Take a role on the chain away."),
+    "multicall": gettext_lazy("Carry out several steps in one transaction."),
+}
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_ERROR = re.compile(r"^(?P<name>\w+)\((?P<arguments>.*)\)$")
+
+
+def function_sentence(function: str) -> str:
+    """What `Contract.function` does, in a sentence; an unknown one is named as it is."""
+    contract, _separator, name = function.rpartition(".")
+    if name in ("constructor", "deploy", "") or (not contract and name[:1].isupper()):
+        return str(FUNCTIONS["deploy"])
+    known = FUNCTIONS.get(name) or next((text for key, text in FUNCTIONS.items() if key in _stems(name)), None)
+    return str(known) if known else _("Call the contract function “%(function)s”.") % {"function": function}
+
+
+def _stems(name: str) -> set[str]:
+    """`issueSbt` and `admitBatch` are read as `issue` and `admit`."""
+    return {_WORD.split(name)[0]} if name else set()
+
+
+def restriction_of_error(error_code: str) -> Restriction | None:
+    """The restriction inside a decoded error such as `SecurityToken_Restricted(30)`; None for any other error."""
+    match = _ERROR.match(error_code)
+    if not match or not match["name"].endswith("Restricted"):
+        return None
+    first = match["arguments"].split(",")[0].strip()
+    return Restriction(int(first)) if first.isdigit() and int(first) in Restriction else None
+
+
+def error_sentence(error_code: str) -> str:
+    """A refusal of the contract for a person: the restriction in words when it is one, else a calm general sentence."""
+    restriction = restriction_of_error(error_code)
+    if restriction is not None:
+        return str(RESTRICTIONS[restriction].sentence)
+    return _("The contract refused this step. Nothing has moved. Contact us and quote the code beneath.")
