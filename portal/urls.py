@@ -1,5 +1,6 @@
 """The addresses of the whole site."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
@@ -14,3 +15,5 @@ urlpatterns = [
     path("chain/", include("chain.urls", namespace="chain")),
     path("favicon.ico", RedirectView.as_view(url="/static/favicon.svg", permanent=True)),
 ]
+if settings.DEMO:
+    urlpatterns.append(path("demo/", include("portal.demo.urls", namespace="demo")))
