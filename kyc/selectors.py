@@ -124,3 +124,8 @@ def verified_parties(*, search: str = "") -> list[Party]:
             | models.Q(user__email__icontains=search)
         )
     return list(parties.order_by("name", "id")[:200])
+
+
+def names_by_user(user_ids: Iterable[int]) -> dict[int, str]:
+    """The verified names behind accounts, for staff pages; accounts without one are left out (one query)."""
+    return dict(Party.objects.filter(user_id__in=set(user_ids)).values_list("user_id", "name"))

@@ -616,3 +616,22 @@ class Recovery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.security_id}: {self.lost} → {self.replacement} ({self.state})"
+
+
+class Notice(models.Model):
+    """One e-mail to one person, written in the transaction of the step it tells about; the row is the queue."""
+
+    user = models.ForeignKey("portal.User", on_delete=models.PROTECT, related_name="+")
+    template = models.CharField(max_length=40, help_text="templates/emails/tokens/<template>_{subject,body}.txt/.html")
+    context = models.JSONField(default=dict)
+    dedupe_key = models.CharField(max_length=120, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveIntegerField(default=0)
+    last_error = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["id"], condition=Q(sent_at__isnull=True), name="tokens_notice_unsent")]
+
+    def __str__(self) -> str:
+        return f"{self.template} → {self.user_id}"

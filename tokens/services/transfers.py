@@ -1,0 +1,149 @@
+"""Passing units on from a wallet whose key the platform keeps, and the address book beside it."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from chain.gateway import parse_address
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext_lazy as _
+
+from chain import operations
+from chain.services import enqueue
+from kyc.selectors import wallets_for
+from portal import audit
+from portal.models import User
+from tokens.exceptions import FormReused, TransferRefused
+from tokens.models import AddressBookEntry, Security, Transfer
+from tokens.precheck import precheck, sending_wallet
+from tokens.services.notices import notify
+
+SUBJECT: Final = "tokens.transfer"
+
+
+def request_transfer(*, security_id: int, actor: User, recipient: str, units: int, form_token: UUID) -> Transfer:
+    """Ask the chain to move `units` base units of a security from the actor's custody wallet to `recipient`.
+
+    The pre-check runs again first; what it refuses is never put in the outbox (`TransferRefused`, with its sentence
+    and code; `NodeUnavailable` while the node cannot answer). The transfer and its outbox row are written in one
+    transaction. The same form token is the same transfer; with other contents it raises `FormReused`.
+    """
+    security = Security.objects.get(pk=security_id)
+    known = _same_form(security, actor, recipient, units, form_token)
+    if known is not None:
+        return known
+    verdict = precheck(actor, security, recipient, units)
+    if not verdict.can_send:
+        raise TransferRefused(verdict.refusal, code=verdict.code, restriction=verdict.restriction)
+    try:
+        with transaction.atomic():
+            return _create(security, actor, verdict.recipient, units, form_token)
+    except IntegrityError:
+        # A second click won the race: its transfer is this one.
+        known = _same_form(security, actor, recipient, units, form_token)
+        if known is None:
+            raise
+        return known
+
+
+def _create(security: Security, actor: User, recipient: str, units: int, form_token: UUID) -> Transfer:
+    wallet = sending_wallet(actor, security)
+    if wallet is None or wallet.signer is None or security.token is None:
+        raise ValueError("the pre-check lets only a custody wallet and a security on the chain through")
+    transfer = Transfer.objects.create(
+        security=security,
+        requested_by=actor,
+        sender=wallet.address,
+        recipient=recipient,
+        units=units,
+        form_token=form_token,
+    )
+    transfer.transaction = enqueue(
+        call=operations.transfer(security.token, recipient, units),
+        signer=wallet.signer,
+        idempotency_key=f"{SUBJECT}:{transfer.pk}",
+        purpose="tokens.transfer",
+        subject=f"{SUBJECT}:{transfer.pk}",
+    )
+    transfer.save(update_fields=["transaction"])
+    notify(
+        user=actor,
+        template="transfer_requested",
+        context=notice_context(transfer, counterparty=recipient),
+        dedupe_key=f"transfer:{transfer.pk}:requested",
+    )
+    audit.record(
+        action=f"{SUBJECT}.requested",
+        subject_type=SUBJECT,
+        subject_id=transfer.pk,
+        actor=actor,
+        to_state=transfer.state,
+        data={"security": security.pk, "sender": wallet.address, "recipient": recipient, "units": str(units)},
+    )
+    return transfer
+
+
+def notice_context(transfer: Transfer, *, counterparty: str) -> dict[str, str]:
+    """What the e-mails about a transfer say; plain strings, so that the row can keep them."""
+    value = transfer.security.value_of(transfer.units)
+    return {
+        "security": transfer.security.name,
+        "units": f"{transfer.units:,}",
+        "value": f"{value.truncated().amount:,f} {value.currency}",
+        "counterparty": counterparty,
+        "path": f"/tokens/transfers/{transfer.pk}/",
+    }
+
+
+def _same_form(security: Security, actor: User, recipient: str, units: int, form_token: UUID) -> Transfer | None:
+    transfer = Transfer.objects.select_related("security").filter(requested_by=actor, form_token=form_token).first()
+    if transfer is None:
+        return None
+    same = (transfer.security_id, transfer.recipient, transfer.units)
+    if same != (security.pk, parse_address(recipient), units):
+        raise FormReused(
+            _("This form was already used for another transfer. Nothing new was sent. Start a new transfer."),
+            code="tokens.transfer.form_reused",
+        )
+    return transfer
+
+
+def save_address(*, actor: User, label: str, address: str) -> AddressBookEntry:
+    """Name an address, or rename it. Raises `InvalidAddress`, or `TransferRefused` for one's own wallet."""
+    checked = parse_address(address)
+    if any(wallet.address == checked for wallet in wallets_for(actor)):
+        raise TransferRefused(_("This is your own wallet. Nothing was saved."), code="tokens.address_book.own_wallet")
+    if not label.strip():
+        raise TransferRefused(
+            _("Enter a name for this address. Nothing was saved."), code="tokens.address_book.no_label"
+        )
+    with transaction.atomic():
+        entry, _created = AddressBookEntry.objects.update_or_create(
+            user=actor, address=checked, defaults={"label": label.strip()[:80]}
+        )
+        audit.record(
+            action="tokens.address_book.saved",
+            subject_type="tokens.address_book",
+            subject_id=entry.pk,
+            actor=actor,
+            data={"address": checked},
+        )
+    return entry
+
+
+def remove_address(*, actor: User, entry_id: int) -> None:
+    """Take an entry of one's own out of the address book; somebody else's is left alone."""
+    with transaction.atomic():
+        entry = AddressBookEntry.objects.filter(user=actor, pk=entry_id).first()
+        if entry is None:
+            return
+        address = entry.address
+        entry.delete()
+        audit.record(
+            action="tokens.address_book.removed",
+            subject_type="tokens.address_book",
+            subject_id=entry_id,
+            actor=actor,
+            data={"address": address},
+        )

@@ -1,0 +1,66 @@
+"""What this app tells the others about itself at start-up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+from chain.registry import visibility
+from kyc.selectors import wallets_for
+from portal.models import User
+from tokens.models import AdmissionRequest, PlacementRule, Recovery, Subscription, Transfer
+from tokens.selectors import may_see_transfer, names_for
+from tokens.services.guards import looks_after_securities
+
+
+def connect() -> None:
+    """Register who may see which transaction, whose addresses are whose, and what a person should do next."""
+    visibility.register("tokens.security", lambda user, subject: looks_after_securities(user))
+    visibility.register("tokens.control", lambda user, subject: looks_after_securities(user))
+    visibility.register("tokens.subscription", _sees_subscription)
+    visibility.register("tokens.transfer", _sees_transfer)
+    visibility.register("tokens.admission", _sees_admission)
+    visibility.register("tokens.recovery", _sees_recovery)
+    visibility.register_addresses(_addresses_of)
+    visibility.register_names(_names_of)
+
+
+def ensure_first_placement_rule(**kwargs: Any) -> None:
+    """The rule in force at the first release, unless somebody entered rules already (DOMAIN §3)."""
+    if kwargs.get("using", "default") == "default" and not PlacementRule.objects.exists():
+        PlacementRule.objects.create(
+            effective_from=date(2022, 1, 1),
+            source="Financial Instruments and Exchange Act, art. 2(3); Order for Enforcement, arts. 1-5, 1-6",
+        )
+
+
+def _pk(subject: str) -> int:
+    value = subject.partition(":")[2]
+    return int(value) if value.isdigit() else 0
+
+
+def _sees_subscription(user: User, subject: str) -> bool:
+    mine = Subscription.objects.filter(pk=_pk(subject), investor=user)
+    return looks_after_securities(user) or mine.exists()
+
+
+def _sees_transfer(user: User, subject: str) -> bool:
+    transfer = Transfer.objects.filter(pk=_pk(subject)).first()
+    return transfer is not None and may_see_transfer(user, transfer)
+
+
+def _sees_admission(user: User, subject: str) -> bool:
+    return looks_after_securities(user) or AdmissionRequest.objects.filter(pk=_pk(subject), user=user).exists()
+
+
+def _sees_recovery(user: User, subject: str) -> bool:
+    return looks_after_securities(user) or Recovery.objects.filter(pk=_pk(subject), user=user).exists()
+
+
+def _addresses_of(user: User) -> Iterable[str]:
+    return [wallet.address for wallet in wallets_for(user)]
+
+
+def _names_of(user: User, addresses: Iterable[str]) -> dict[str, str]:
+    return names_for(user, addresses)
