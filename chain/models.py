@@ -260,7 +260,6 @@ class Cursor(models.Model):
     final_number = models.BigIntegerField(default=-1)
     range_size = models.IntegerField(default=50)
     moved_at = models.DateTimeField(null=True, blank=True)
-    seen_head = models.BigIntegerField(default=-1, help_text="the node's newest block when it was last asked")
 
     def __str__(self) -> str:
         return f"chain {self.chain_id} at {self.number}, final to {self.final_number}"

@@ -242,7 +242,8 @@ def restriction_of_error(error_code: str) -> Restriction | None:
     if not match or not match["name"].endswith("Restricted"):
         return None
     first = match["arguments"].split(",")[0].strip()
-    return Restriction(int(first)) if first.isdigit() and int(first) in Restriction else None
+    known = {str(int(restriction)): restriction for restriction in Restriction}
+    return known.get(first)
 
 
 def error_sentence(error_code: str) -> str:

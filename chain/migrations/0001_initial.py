@@ -25,10 +25,6 @@ class Migration(migrations.Migration):
                 ("final_number", models.BigIntegerField(default=-1)),
                 ("range_size", models.IntegerField(default=50)),
                 ("moved_at", models.DateTimeField(blank=True, null=True)),
-                (
-                    "seen_head",
-                    models.BigIntegerField(default=-1, help_text="the node's newest block when it was last asked"),
-                ),
             ],
         ),
         migrations.CreateModel(
