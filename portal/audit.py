@@ -90,9 +90,8 @@ def record(
 
 def first_break() -> Break | None:
     """Walk the whole chain; None when every row seals the one before, else the first that does not."""
-    previous_digest, sequence = GENESIS, 0
-    for entry in AuditEntry.objects.order_by("sequence").iterator(chunk_size=2000):
-        sequence += 1
+    previous_digest = GENESIS
+    for sequence, entry in enumerate(AuditEntry.objects.order_by("sequence").iterator(chunk_size=2000), start=1):
         if entry.sequence != sequence or entry.previous_digest != previous_digest:
             return Break(sequence=sequence, expected=previous_digest, found=entry.previous_digest)
         expected = _seal(entry)

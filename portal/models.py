@@ -115,3 +115,24 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.sequence} {self.action} {self.subject_type}:{self.subject_id}"
+
+
+class IdempotencyKey(models.Model):
+    """One form, sent once. The key is made with the form; a repeat gets the first answer, another body gets 409.
+
+    `fingerprint` is SHA-256 over method, path and body, so a key is worth nothing for another form or account.
+    `location` is where the first answer led; empty while it is still being made.
+    """
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=64)
+    fingerprint = models.CharField(max_length=64)
+    location = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="portal_idempotency_user_key")]
+        indexes = [models.Index(fields=["created_at"], name="portal_idempotency_age")]
+
+    def __str__(self) -> str:
+        return f"{self.key} → {self.location or '…'}"

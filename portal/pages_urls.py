@@ -1,4 +1,21 @@
-from django.urls import URLPattern
+"""The portal's own pages."""
+
+from django.urls import path
+
+from portal.views import audit, pages, people, settings, styleguide
 
 app_name = "portal"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("", pages.home, name="home"),
+    path("dashboard/", pages.dashboard, name="dashboard"),
+    path("language/", settings.choose_language, name="language"),
+    path("settings/", settings.edit_settings, name="settings"),
+    path("people/", people.people_list, name="people"),
+    path("people/<int:user_id>/", people.person_detail, name="person"),
+    path("people/<int:user_id>/roles/", people.change_role, name="person-role"),
+    path("audit/", audit.audit_list, name="audit"),
+    path("audit/check/", audit.check_chain, name="audit-check"),
+    path("audit/export/", audit.export_audit, name="audit-export"),
+    path("styleguide/", styleguide.styleguide, name="styleguide"),
+    path("healthz", pages.healthz, name="healthz"),
+]

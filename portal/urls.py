@@ -1,19 +1,29 @@
 """The addresses of the whole site."""
 
+from allauth.account.decorators import secure_admin_login
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import RedirectView
+
+from portal.views.pages import favicon
+
+# The back office has no door of its own: sign-in, and with it the second factor, is allauth's.
+admin.autodiscover()
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 urlpatterns = [
     path("accounts/", include("allauth.urls")),
-    path("i18n/", include("django.conf.urls.i18n")),
     path("admin/", admin.site.urls),
     path("", include("portal.pages_urls", namespace="portal")),
     path("kyc/", include("kyc.urls", namespace="kyc")),
     path("tokens/", include("tokens.urls", namespace="tokens")),
     path("chain/", include("chain.urls", namespace="chain")),
-    path("favicon.ico", RedirectView.as_view(url="/static/favicon.svg", permanent=True)),
+    path("favicon.ico", favicon),
 ]
 if settings.DEMO:
     urlpatterns.append(path("demo/", include("portal.demo.urls", namespace="demo")))
+
+handler400 = "portal.views.errors.bad_request"
+handler403 = "portal.views.errors.permission_denied"
+handler404 = "portal.views.errors.page_not_found"
+handler500 = "portal.views.errors.server_error"

@@ -1,0 +1,83 @@
+"""Forms of the portal's own pages."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from allauth.account.forms import SignupForm as AllauthSignupForm
+from django import forms
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from portal.models import Role, User
+
+LANGUAGES = [("ja", "日本語"), ("en", "English")]
+
+
+class LanguageForm(forms.Form):
+    language = forms.ChoiceField(choices=LANGUAGES)
+
+
+class SettingsForm(forms.Form):
+    """What a person may set for themselves."""
+
+    language = forms.ChoiceField(
+        label=_("Language"), choices=LANGUAGES, widget=forms.RadioSelect, help_text=_("Pages and e-mails use it.")
+    )
+    display_name = forms.CharField(
+        label=_("Name shown"),
+        max_length=120,
+        required=False,
+        help_text=_("Colleagues see it beside what you do. Your legal name is kept in your application."),
+    )
+
+
+class PeopleFilterForm(forms.Form):
+    is_search = True
+    search = forms.CharField(label=_("E-mail or name"), required=False, widget=forms.TextInput({"type": "search"}))
+
+
+class RoleForm(forms.Form):
+    """One role given or taken, and why."""
+
+    GIVE, TAKE = "give", "take"
+    change = forms.ChoiceField(
+        label=_("Change"),
+        choices=[(GIVE, _("Give the role")), (TAKE, _("Take the role away"))],
+        widget=forms.RadioSelect,
+    )
+    role = forms.ChoiceField(label=_("Role"), choices=Role.choices)
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=500,
+        widget=forms.Textarea({"rows": 3}),
+        help_text=_("Kept in the audit trail, for example the decision and its date."),
+    )
+
+
+class AuditFilterForm(forms.Form):
+    is_search = True
+    search = forms.CharField(
+        label=_("Subject or reason"), required=False, widget=forms.TextInput({"type": "search"}), max_length=200
+    )
+    action = forms.CharField(label=_("Action starts with"), required=False, max_length=80)
+    actor = forms.CharField(label=_("Who"), required=False, max_length=254)
+    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput({"type": "date"}))
+    until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput({"type": "date"}))
+
+
+class SignupForm(AllauthSignupForm):  # type: ignore[misc]
+    """Sign-up also asks in which language to write to the person."""
+
+    language = forms.ChoiceField(label=_("Language of pages and e-mails"), choices=LANGUAGES, widget=forms.RadioSelect)
+    field_order: ClassVar[list[str]] = ["email", "password1", "password2", "language"]
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        from django.utils.translation import get_language
+
+        super().__init__(*args, **kwargs)
+        self.fields["language"].initial = (get_language() or settings.LANGUAGE_CODE)[:2]
+
+    def save(self, request: object) -> User:
+        user: User = super().save(request)
+        return user

@@ -1,0 +1,61 @@
+"""The menu of each role. Apps add their entries through `portal.registry.menu_items`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from portal.models import Role, User
+from portal.registry import INVESTOR, MenuItem, Text, menu_items
+
+ANYBODY = frozenset({INVESTOR, *Role.values})
+
+OWN_ITEMS = (
+    MenuItem(_("Overview"), "portal:dashboard", ANYBODY, order=0),
+    MenuItem(_("People and roles"), "portal:people", frozenset({Role.ADMINISTRATOR}), order=80),
+    MenuItem(_("Audit trail"), "portal:audit", frozenset({Role.ADMINISTRATOR, Role.AUDITOR}), order=85),
+    MenuItem(_("Records"), "admin:index", frozenset({Role.ADMINISTRATOR}), order=90),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MenuLink:
+    """A menu entry ready to be shown."""
+
+    label: Text
+    url: str
+    is_current: bool
+    count: int | None
+
+
+def audiences_of(user: User | AnonymousUser) -> frozenset[str]:
+    """Whose menus this person sees: their roles, or the investor's for those in none."""
+    if not isinstance(user, User):
+        return frozenset()
+    return user.roles or frozenset({INVESTOR})
+
+
+def menu_for(request: HttpRequest) -> list[MenuLink]:
+    """The entries this person may use, in order; the one whose address holds the current page is marked."""
+    audiences = audiences_of(request.user)
+    items = sorted((*OWN_ITEMS, *menu_items), key=lambda item: item.order)
+    seen = [(item, reverse(item.url_name)) for item in items if item.roles & audiences]
+    current = _current(request.path, seen)
+    return [
+        MenuLink(
+            label=item.label,
+            url=url,
+            is_current=item is current,
+            count=item.count(request.user) if item.count and isinstance(request.user, User) else None,
+        )
+        for item, url in seen
+    ]
+
+
+def _current(path: str, seen: list[tuple[MenuItem, str]]) -> MenuItem | None:
+    matches = [(len(item.section or url), item) for item, url in seen if path.startswith(item.section or url)]
+    return max(matches, key=lambda match: match[0])[1] if matches else None

@@ -1,0 +1,81 @@
+"""Where the apps hang what the portal shows but does not know: next steps, menu entries, the state of the chain.
+
+`portal` imports no other app. Each app registers from its `AppConfig.ready()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from django.utils.functional import Promise
+
+if TYPE_CHECKING:
+    from portal.models import User
+
+Text = str | Promise
+Provider = TypeVar("Provider")
+
+
+class Registry(Generic[Provider]):
+    """Things registered once at start-up, in order. Usable as a decorator; registering twice changes nothing."""
+
+    def __init__(self) -> None:
+        self._items: list[Provider] = []
+
+    def register(self, item: Provider) -> Provider:
+        if item not in self._items:
+            self._items.append(item)
+        return item
+
+    __call__ = register
+
+    def __iter__(self) -> Iterator[Provider]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """One thing that needs a person, as the dashboard shows it: what, why, and the one place to do it.
+
+    `tone` is neutral, info, good, warn or bad. Lower `priority` stands first; what is blocked or due goes below 20,
+    what merely waits above 60. `due` is shown as a countdown.
+    """
+
+    title: Text
+    url: str
+    action: Text
+    detail: Text = ""
+    tone: str = "info"
+    priority: int = 50
+    due: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MenuItem:
+    """One entry of the header's menu.
+
+    `roles` names who sees it: roles of `portal.models.Role`, `"investor"` for signed-in people without a role.
+    `section` is the address prefix that marks it as current (default: its own address). `count` gives a number shown
+    beside it (work that waits), or None.
+    """
+
+    label: Text
+    url_name: str
+    roles: frozenset[str]
+    order: int = 50
+    section: str = ""
+    count: Callable[[User], int | None] | None = field(default=None, compare=False)
+
+
+INVESTOR = "investor"
+
+NextStepProvider = Callable[["User"], Iterable[NextStep]]
+
+next_steps: Registry[NextStepProvider] = Registry()
+menu_items: Registry[MenuItem] = Registry()

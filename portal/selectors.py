@@ -1,0 +1,53 @@
+"""Reads of the portal."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Q, QuerySet
+
+from portal.models import AuditEntry, User
+from portal.registry import NextStep, next_steps
+
+
+def next_steps_for(user: User) -> list[NextStep]:
+    """Everything that needs this person, most urgent first, from every app that registered a provider."""
+    steps = [step for provider in next_steps for step in provider(user)]
+    return sorted(steps, key=lambda step: step.priority)
+
+
+def has_second_factor(user: User | AnonymousUser) -> bool:
+    """Whether this person has an authenticator app or a passkey. Recovery codes alone do not count."""
+    from allauth.mfa.models import Authenticator
+
+    if not isinstance(user, User):
+        return False
+    kinds = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
+    return Authenticator.objects.filter(user=user, type__in=kinds).exists()
+
+
+def audit_entries(
+    *, search: str = "", action: str = "", actor: str = "", since: object = None, until: object = None
+) -> QuerySet[AuditEntry]:
+    """The trail, newest first. `since` and `until` are aware datetimes; `until` is not included."""
+    entries = AuditEntry.objects.all()
+    if search:
+        kind, _, number = search.rpartition(":")
+        exact = Q(subject_type=kind, subject_id=number) if kind else Q(subject_id=search) | Q(subject_type=search)
+        entries = entries.filter(exact | Q(reason__icontains=search))
+    if action:
+        entries = entries.filter(action__startswith=action)
+    if actor:
+        entries = entries.filter(actor_label__icontains=actor)
+    if since:
+        entries = entries.filter(at__gte=since)
+    if until:
+        entries = entries.filter(at__lt=until)
+    return entries
+
+
+def people(*, search: str = "") -> QuerySet[User]:
+    """Everybody with an account, staff first, for the page on which roles are given."""
+    users = User.objects.prefetch_related("groups").order_by("-is_superuser", "email")
+    if search:
+        users = users.filter(Q(email__icontains=search) | Q(display_name__icontains=search))
+    return users

@@ -1,0 +1,109 @@
+"""Writes of the portal: people's settings and roles."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.http import HttpResponse
+from django.utils.translation import gettext_lazy as _
+
+from portal import audit
+from portal.exceptions import DomainError, NotPermitted
+from portal.models import Role, User
+
+LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
+
+
+class RoleUnchanged(DomainError):
+    """The person already has the role, or does not have it."""
+
+
+def remember_language(response: HttpResponse, language: str) -> None:
+    """Keep the language in this browser, for when nobody is signed in."""
+    response.set_cookie(
+        settings.LANGUAGE_COOKIE_NAME,
+        language,
+        max_age=LANGUAGE_COOKIE_AGE,
+        samesite="Lax",
+        httponly=True,
+        secure=settings.SESSION_COOKIE_SECURE,
+    )
+
+
+@transaction.atomic
+def set_language(*, user_id: int, language: str) -> User:
+    """The language this person reads from now on."""
+    user = User.objects.select_for_update().get(pk=user_id)
+    user.language = language
+    user.full_clean(validate_unique=False, validate_constraints=False)
+    user.save(update_fields=["language"])
+    return user
+
+
+@transaction.atomic
+def change_settings(*, user_id: int, display_name: str, language: str) -> User:
+    """What a person sets for themselves; an audit row when the name others see changes."""
+    user = User.objects.select_for_update().get(pk=user_id)
+    renamed = user.display_name != display_name
+    user.display_name = display_name
+    user.language = language
+    user.full_clean(validate_unique=False, validate_constraints=False)
+    user.save(update_fields=["display_name", "language"])
+    if renamed:
+        audit.record(action="portal.user.renamed", subject_type="portal.user", subject_id=user.pk, actor=user)
+    return user
+
+
+@transaction.atomic
+def give_role(*, user_id: int, role: Role, actor: User, reason: str) -> User:
+    """Give `role`; staff have one role each, so who has another must lose it first.
+
+    Raises `NotPermitted` for one's own account or for an actor who is no administrator, `RoleUnchanged` when there is
+    nothing to change or another role is in the way.
+    """
+    user = _person_whose_role_changes(user_id, actor)
+    if user.roles:
+        raise RoleUnchanged(
+            _("This person already has a role. Nothing was changed. Take it away first."), code="portal.role.has_one"
+        )
+    user.groups.add(Group.objects.get_or_create(name=role.value)[0])
+    _record_role_change(user, actor, reason, from_state="", to_state=role.value, action="portal.role.given")
+    return user
+
+
+@transaction.atomic
+def take_role(*, user_id: int, role: Role, actor: User, reason: str) -> User:
+    """Take `role` away. Raises as `give_role`; also when it would leave no administrator."""
+    user = _person_whose_role_changes(user_id, actor)
+    if not user.has_role(role):
+        raise RoleUnchanged(_("This person does not have that role. Nothing was changed."), code="portal.role.missing")
+    user.groups.remove(Group.objects.get(name=role.value))
+    _record_role_change(user, actor, reason, from_state=role.value, to_state="", action="portal.role.taken")
+    return user
+
+
+def _person_whose_role_changes(user_id: int, actor: User) -> User:
+    user = User.objects.select_for_update().get(pk=user_id)
+    if not (actor.has_role(Role.ADMINISTRATOR) or actor.is_superuser):
+        raise NotPermitted(
+            _("Only administrators change roles. Nothing was changed."), code="portal.role.not_administrator"
+        )
+    if user.pk == actor.pk:
+        raise NotPermitted(
+            _("Nobody changes their own role. Nothing was changed. Ask another administrator."), code="portal.role.own"
+        )
+    return user
+
+
+def _record_role_change(user: User, actor: User, reason: str, *, from_state: str, to_state: str, action: str) -> None:
+    vars(user).pop("_roles", None)
+    audit.record(
+        action=action,
+        subject_type="portal.user",
+        subject_id=user.pk,
+        actor=actor,
+        from_state=from_state,
+        to_state=to_state,
+        reason=reason,
+    )

@@ -1,0 +1,51 @@
+"""What a person sets for themselves."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import translation
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from portal import services
+from portal.access import signed_in
+from portal.forms import LanguageForm, SettingsForm
+from portal.models import User
+
+
+@require_POST
+def choose_language(request: HttpRequest) -> HttpResponse:
+    """Switch the language of this browser and, for a signed-in person, of their account."""
+    form = LanguageForm(request.POST)
+    target = request.POST.get("next", "")
+    if not url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure()):
+        target = reverse("portal:home")
+    response = HttpResponseRedirect(target)
+    if form.is_valid():
+        language = form.cleaned_data["language"]
+        if isinstance(request.user, User):
+            services.set_language(user_id=request.user.pk, language=language)
+        services.remember_language(response, language)
+    return response
+
+
+@require_http_methods(["GET", "POST"])
+@signed_in
+def edit_settings(request: HttpRequest) -> HttpResponse:
+    user = User.objects.get(pk=request.user.pk)
+    initial = {"display_name": user.display_name, "language": user.language}
+    form = SettingsForm(request.POST or None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        services.change_settings(
+            user_id=user.pk, display_name=form.cleaned_data["display_name"], language=form.cleaned_data["language"]
+        )
+        with translation.override(form.cleaned_data["language"]):
+            messages.success(request, _("Your settings were saved."))
+        response = redirect("portal:settings")
+        services.remember_language(response, form.cleaned_data["language"])
+        return response
+    return render(request, "portal/settings.html", {"form": form})
