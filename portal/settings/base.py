@@ -125,6 +125,14 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 1, "socket_timeout": 5, "max_retries": 0}
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+# The sweeps are what drives the chain engine. Each exits at once while another run of it is under way, and a run nobody
+# took in time is dropped: the next one does the same work.
+CELERY_BEAT_SCHEDULE = {
+    "chain-submit": {"task": "chain.tasks.submit_task", "schedule": 1.0, "options": {"expires": 5}},
+    "chain-reconcile": {"task": "chain.tasks.reconcile_task", "schedule": 1.0, "options": {"expires": 5}},
+    "chain-index": {"task": "chain.tasks.index_task", "schedule": 1.0, "options": {"expires": 5}},
+    "chain-fund": {"task": "chain.tasks.fund_task", "schedule": 2.0, "options": {"expires": 5}},
+}
 
 # --- people ------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "portal.User"
@@ -142,6 +150,7 @@ ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+ACCOUNT_FORMS = {"signup": "portal.forms.SignupForm"}
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
@@ -185,6 +194,12 @@ CHAIN_FINALITY_DEPTH = env.int("CHAIN_FINALITY_DEPTH", default=None)
 CHAIN_EXPLORER_TX_URL = env.str("CHAIN_EXPLORER_TX_URL", default="")
 CHAIN_RPC_TIMEOUT = env.float("CHAIN_RPC_TIMEOUT", default=5.0)
 CHAIN_MAX_FEE_GWEI = env.int("CHAIN_MAX_FEE_GWEI", default=500)
+# The lowest transaction that is not in a block yet is sent again, then sent with higher fees, after so long.
+CHAIN_RESEND_AFTER_SECONDS = env.float("CHAIN_RESEND_AFTER_SECONDS", default=10.0)
+CHAIN_RAISE_AFTER_SECONDS = env.float("CHAIN_RAISE_AFTER_SECONDS", default=45.0)
+# What the gas funder pays a signer that runs short: usually, and at most in one payment.
+CHAIN_TOP_UP_WEI = env.int("CHAIN_TOP_UP_WEI", default=10**16)
+CHAIN_TOP_UP_LIMIT_WEI = env.int("CHAIN_TOP_UP_LIMIT_WEI", default=10**18)
 KEYSTORE_DIR = Path(env.str("KEYSTORE_DIR", default=str(BASE_DIR / ".run" / "keystore")))
 KEYSTORE_PASSWORD = env.str("KEYSTORE_PASSWORD", default="")
 
@@ -195,6 +210,7 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Musubi <no-reply@mus
 
 # --- headers -----------------------------------------------------------------------------------------
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "portal.views.errors.csrf_failure"
 SECURE_REFERRER_POLICY = "same-origin"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
