@@ -20,7 +20,7 @@ if [ ! -x .venv/bin/python ] || ! good .venv/bin/python; then
     exit 1
   fi
 fi
-if ! .venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check --prefer-binary --no-compile \
+if ! .venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check --only-binary :all: --no-compile \
   -r requirements-dev.txt >.venv-setup.log 2>&1; then
   tail -20 .venv-setup.log >&2
   echo "installing requirements-dev.txt failed (the whole output: .venv-setup.log)" >&2

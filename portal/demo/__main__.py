@@ -110,7 +110,7 @@ def _environment_of(pid: int) -> dict[str, str]:
 
     for process in psutil.Process(pid).children():
         with contextlib.suppress(psutil.Error):
-            environment = process.environ()
+            environment: dict[str, str] = process.environ()
             if environment.get("DEMO") == "1" and environment.get("DATABASE_URL"):
                 return environment
     return {}

@@ -93,11 +93,14 @@ def tail(path: Path, lines: int = 15) -> str:
         return ""
 
 
-def stop_process(process: subprocess.Popen[bytes] | None, number: signal.Signals, *, seconds: float = 20) -> None:
-    """Ask with `number`, wait, and kill the whole session if it has not ended by then."""
+def stop_process(
+    process: subprocess.Popen[bytes] | None, number: signal.Signals | None, *, seconds: float = 20
+) -> None:
+    """Ask with `number` (None: it was asked already), wait, and kill the whole session if it has not ended by then."""
     if process is None or process.poll() is not None:
         return
-    process.send_signal(number)
+    if number is not None:
+        process.send_signal(number)
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -426,7 +429,7 @@ class Anvil:
         for name, opener in (("snapshot.json.gz", gzip.open), ("exit.json", open)):
             path = self.folder / name
             try:
-                with opener(path, "rb") as file:  # type: ignore[operator]
+                with opener(path, "rb") as file:
                     content: bytes = file.read()
                 height = int(json.loads(content)["best_block_number"])
             except (OSError, EOFError, ValueError, KeyError, TypeError):

@@ -104,7 +104,8 @@ class Demo:
 
     def _ask_to_stop(self) -> None:
         """First signal: stop. While still coming up there is a step to break off as well."""
-        already, _ = self.stopping.is_set(), self.stopping.set()
+        already = self.stopping.is_set()
+        self.stopping.set()
         if not already and not self.children:
             raise KeyboardInterrupt
 

@@ -77,8 +77,9 @@ class Child:
         self._end_what_it_left()
         self.start()
 
-    def stop(self) -> None:
-        stop_process(self.process, signal.SIGTERM, seconds=20)
+    def wait_until_stopped(self) -> None:
+        """For the end of a process that was asked to stop. Celery takes a second SIGTERM for impatience."""
+        stop_process(self.process, None, seconds=20)
         self._end_what_it_left()
 
     def _end_what_it_left(self) -> None:
@@ -118,4 +119,4 @@ def stop_all(children: list[Child]) -> None:
             with contextlib.suppress(ProcessLookupError):
                 child.process.send_signal(signal.SIGTERM)
     for child in reversed(children):
-        child.stop()
+        child.wait_until_stopped()
