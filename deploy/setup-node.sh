@@ -3,8 +3,10 @@
 set -eu
 stamp=$1
 
-if ! command -v node >/dev/null 2>&1 || ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)'; then
-  echo "Musubi needs Node 20 or newer; found: $(node --version 2>/dev/null || echo none). See https://nodejs.org" >&2
+# Vite, which builds the front end, asks for 20.19.
+if ! command -v node >/dev/null 2>&1 ||
+  ! node -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)'; then
+  echo "Musubi needs Node 20.19 or newer; found: $(node --version 2>/dev/null || echo none). See https://nodejs.org" >&2
   exit 1
 fi
 echo "  installing the Node packages …"

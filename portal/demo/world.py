@@ -20,7 +20,7 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 from django.utils import timezone
 
-from portal.demo.papers import sample_identity_card, sample_terms_sheet
+from portal.demo.papers import sample_terms_sheet
 from portal.demo.people import BY_KEY, PEOPLE, SamplePerson, password
 from portal.models import Role, User
 
