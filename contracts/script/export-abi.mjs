@@ -1,0 +1,64 @@
+#!/usr/bin/env node
+// Writes chain/abi/<Contract>.json from a fresh compile of contracts/: what Python deploys and calls.
+//
+//   node contracts/script/export-abi.mjs           writes the files
+//   node contracts/script/export-abi.mjs --check   writes nothing; exit status 1 and the names of files that differ
+
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const CONTRACTS = ["AccessManager", "InvestorSBT", "SecurityToken"];
+
+const project = dirname(dirname(fileURLToPath(import.meta.url)));
+const target = join(dirname(project), "chain", "abi");
+const forge = createRequire(import.meta.url).resolve("@foundry-rs/forge/package.json");
+
+/** Compiles `src` into a folder of its own, so that neither a cache nor the tests' profile has a say. */
+function compile(folder) {
+  const { bin } = JSON.parse(readFileSync(forge, "utf8"));
+  const program = join(dirname(forge), typeof bin === "string" ? bin : bin.forge);
+  const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("FOUNDRY_")));
+  const out = join(folder, "out");
+  execFileSync(process.execPath, [program, "build", "src", "--force", "--silent", "--out", out, "--cache-path", join(folder, "cache")], {
+    cwd: project,
+    env: environment,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  return out;
+}
+
+/** The file's text: interface and creation code, in a fixed order of keys. */
+function describe(out, name) {
+  const { abi, bytecode, metadata } = JSON.parse(readFileSync(join(out, `${name}.sol`, `${name}.json`), "utf8"));
+  if (Object.keys(bytecode.linkReferences ?? {}).length > 0) throw new Error(`${name} needs linking`);
+  const text = JSON.stringify({ contract: name, compiler: metadata?.compiler?.version, abi, bytecode: bytecode.object }, null, 1);
+  return `${text}\n`;
+}
+
+const folder = mkdtempSync(join(tmpdir(), "musubi-abi-"));
+try {
+  const out = compile(folder);
+  const different = [];
+  for (const name of CONTRACTS) {
+    const path = join(target, `${name}.json`);
+    const fresh = describe(out, name);
+    if (existsSync(path) && readFileSync(path, "utf8") === fresh) continue;
+    different.push(name);
+    if (!process.argv.includes("--check")) {
+      mkdirSync(target, { recursive: true });
+      writeFileSync(path, fresh);
+    }
+  }
+  if (process.argv.includes("--check") && different.length > 0) {
+    console.error(`chain/abi differs from the contracts: ${different.join(", ")}. Run: node contracts/script/export-abi.mjs`);
+    process.exitCode = 1;
+  } else {
+    console.log(different.length > 0 ? `wrote ${different.join(", ")}` : "chain/abi is up to date");
+  }
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
