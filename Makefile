@@ -31,7 +31,7 @@ node_modules/.installed-$(WANTED_NODE):
 
 frontend/dist/.built: node_modules/.installed-$(WANTED_NODE) $(FRONTEND_SOURCES)
 	@echo "  building the front end …"
-	@npm run build --silent -- --logLevel warn && touch $@
+	@npm run build --silent -- --logLevel error && touch $@
 
 .venv/.translated: .venv/installed-$(WANTED_PYTHON) $(CATALOGUES)
 	@echo "  compiling the translations …"
