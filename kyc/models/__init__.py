@@ -1,6 +1,6 @@
 """Who the investor is: applications, evidence, screening, standing on chain, wallets, dated rules."""
 
-from .application import Application, BeneficialOwner, CorporateDetails, Decision, IndividualDetails
+from .application import Application, BeneficialOwner, CorporateDetails, Decision, IndividualDetails, SearchTerm
 from .evidence import Evidence
 from .notice import Notice
 from .rules import DatedRule
@@ -33,5 +33,6 @@ __all__ = [
     "SanctionsWallet",
     "ScreeningHit",
     "ScreeningRun",
+    "SearchTerm",
     "Wallet",
 ]

@@ -6,6 +6,17 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from kyc.validators import (
+    validate_adult,
+    validate_birth_date,
+    validate_company_latin,
+    validate_corporate_number,
+    validate_country,
+    validate_katakana,
+    validate_latin,
+    validate_phone,
+)
+
 
 class PartyKind(models.TextChoices):
     INDIVIDUAL = "individual", _("Individual")
@@ -112,8 +123,7 @@ class Application(models.Model):
     kind = models.CharField(_("kind"), max_length=12, choices=PartyKind.choices)
     state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.DRAFT)
     name = models.CharField(_("name"), max_length=200, blank=True, help_text="shown in lists; from the answers")
-    search_name = models.CharField(max_length=400, blank=True, db_index=True, help_text="normalised, for the queue")
-    qii_claim = models.BooleanField(_("claims to be a qualified institutional investor"), default=False)
+    qii_claim = models.BooleanField(_("qualified institutional investor"), null=True, blank=True)
     consents_at = models.DateTimeField(null=True, blank=True, help_text="declarations of the applicant were made")
     risk_rating = models.CharField(max_length=8, choices=RiskRating.choices, blank=True)
     assigned_to = models.ForeignKey(
@@ -181,22 +191,43 @@ class Application(models.Model):
         return self.kind == PartyKind.CORPORATE
 
 
+class SearchTerm(models.Model):
+    """One writing of a name by which officers find an application, by its beginning."""
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="search_terms")
+    text = models.CharField(max_length=200, db_index=True, help_text="lower case, tidied; kana read out too")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["application", "text"], name="kyc_search_term_once")]
+
+    def __str__(self) -> str:
+        return self.text
+
+
 class IndividualDetails(models.Model):
     """Answers of a natural person. Normalised by `kyc.names` before they are stored; personal data: never logged."""
 
     application = models.OneToOneField(Application, on_delete=models.CASCADE, related_name="individual")
     family_name = models.CharField(_("family name"), max_length=80, blank=True)
     given_name = models.CharField(_("given name"), max_length=80, blank=True)
-    family_kana = models.CharField(_("family name in katakana"), max_length=80, blank=True)
-    given_kana = models.CharField(_("given name in katakana"), max_length=80, blank=True)
-    family_romaji = models.CharField(_("family name in Latin letters"), max_length=80, blank=True)
-    given_romaji = models.CharField(_("given name in Latin letters"), max_length=80, blank=True)
-    birth_date = models.DateField(_("date of birth"), null=True, blank=True)
-    nationality = models.CharField(_("nationality"), max_length=2, blank=True)
-    residence = models.CharField(_("country of residence"), max_length=2, blank=True)
+    family_kana = models.CharField(
+        _("family name in katakana"), max_length=80, blank=True, validators=[validate_katakana]
+    )
+    given_kana = models.CharField(
+        _("given name in katakana"), max_length=80, blank=True, validators=[validate_katakana]
+    )
+    family_romaji = models.CharField(
+        _("family name in Latin letters"), max_length=80, blank=True, validators=[validate_latin]
+    )
+    given_romaji = models.CharField(
+        _("given name in Latin letters"), max_length=80, blank=True, validators=[validate_latin]
+    )
+    birth_date = models.DateField(_("date of birth"), null=True, blank=True, validators=[validate_adult])
+    nationality = models.CharField(_("nationality"), max_length=2, blank=True, validators=[validate_country])
+    residence = models.CharField(_("country of residence"), max_length=2, blank=True, validators=[validate_country])
     postal_code = models.CharField(_("postal code"), max_length=10, blank=True)
     address = models.CharField(_("address"), max_length=300, blank=True)
-    phone = models.CharField(_("telephone"), max_length=20, blank=True)
+    phone = models.CharField(_("telephone"), max_length=20, blank=True, validators=[validate_phone])
     purpose = models.CharField(_("purpose of the transactions"), max_length=12, choices=Purpose.choices, blank=True)
     purpose_other = models.CharField(_("purpose in your words"), max_length=200, blank=True)
     occupation = models.CharField(_("occupation"), max_length=16, choices=Occupation.choices, blank=True)
@@ -214,22 +245,32 @@ class CorporateDetails(models.Model):
 
     application = models.OneToOneField(Application, on_delete=models.CASCADE, related_name="corporate")
     name = models.CharField(_("registered name"), max_length=160, blank=True)
-    name_kana = models.CharField(_("name in katakana"), max_length=160, blank=True)
-    name_romaji = models.CharField(_("name in Latin letters"), max_length=160, blank=True)
-    corporate_number = models.CharField(_("corporate number"), max_length=13, blank=True)
-    country = models.CharField(_("country of registration"), max_length=2, blank=True)
+    name_kana = models.CharField(_("name in katakana"), max_length=160, blank=True, validators=[validate_katakana])
+    name_romaji = models.CharField(
+        _("name in Latin letters"), max_length=160, blank=True, validators=[validate_company_latin]
+    )
+    corporate_number = models.CharField(
+        _("corporate number"), max_length=13, blank=True, validators=[validate_corporate_number]
+    )
+    country = models.CharField(_("country of registration"), max_length=2, blank=True, validators=[validate_country])
     postal_code = models.CharField(_("postal code"), max_length=10, blank=True)
     head_office = models.CharField(_("head office"), max_length=300, blank=True)
-    phone = models.CharField(_("telephone"), max_length=20, blank=True)
+    phone = models.CharField(_("telephone"), max_length=20, blank=True, validators=[validate_phone])
     business = models.CharField(_("business"), max_length=300, blank=True)
     purpose = models.CharField(_("purpose of the transactions"), max_length=12, choices=Purpose.choices, blank=True)
     purpose_other = models.CharField(_("purpose in your words"), max_length=200, blank=True)
     source_of_funds = models.CharField(_("source of the funds"), max_length=200, blank=True)
     representative_name = models.CharField(_("representative"), max_length=160, blank=True)
-    representative_kana = models.CharField(_("representative in katakana"), max_length=160, blank=True)
-    representative_romaji = models.CharField(_("representative in Latin letters"), max_length=160, blank=True)
+    representative_kana = models.CharField(
+        _("representative in katakana"), max_length=160, blank=True, validators=[validate_katakana]
+    )
+    representative_romaji = models.CharField(
+        _("representative in Latin letters"), max_length=160, blank=True, validators=[validate_latin]
+    )
     representative_title = models.CharField(_("title"), max_length=80, blank=True)
-    representative_birth_date = models.DateField(_("representative's date of birth"), null=True, blank=True)
+    representative_birth_date = models.DateField(
+        _("representative's date of birth"), null=True, blank=True, validators=[validate_adult]
+    )
     is_pep = models.BooleanField(_("politically exposed person among them"), null=True, blank=True)
     pep_detail = models.CharField(_("who, position and country"), max_length=200, blank=True)
 
@@ -242,10 +283,10 @@ class BeneficialOwner(models.Model):
 
     application = models.ForeignKey(Application, on_delete=models.CASCADE, related_name="owners")
     name = models.CharField(_("name"), max_length=160)
-    name_kana = models.CharField(_("name in katakana"), max_length=160, blank=True)
-    name_romaji = models.CharField(_("name in Latin letters"), max_length=160)
-    birth_date = models.DateField(_("date of birth"))
-    nationality = models.CharField(_("nationality"), max_length=2)
+    name_kana = models.CharField(_("name in katakana"), max_length=160, blank=True, validators=[validate_katakana])
+    name_romaji = models.CharField(_("name in Latin letters"), max_length=160, validators=[validate_latin])
+    birth_date = models.DateField(_("date of birth"), validators=[validate_birth_date])
+    nationality = models.CharField(_("nationality"), max_length=2, validators=[validate_country])
     address = models.CharField(_("address"), max_length=300)
     share_bps = models.IntegerField(_("share of votes"), help_text="hundredths of a percent; 0: controls otherwise")
 
@@ -260,7 +301,7 @@ class BeneficialOwner(models.Model):
 
 
 class Decision(models.Model):
-    """What one officer decided in one round, and why. Rows are only added."""
+    """What one officer decided in one round, and why. Rows are only added; `is_standing` alone may be taken away."""
 
     class Verdict(models.TextChoices):
         APPROVE = "approve", _("Approve")
@@ -275,6 +316,7 @@ class Decision(models.Model):
     verdict = models.CharField(max_length=10, choices=Verdict.choices)
     reason = models.TextField()
     evidence = models.ForeignKey("kyc.Evidence", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    is_standing = models.BooleanField(default=True, help_text="false: taken back, the round is decided anew")
     at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -283,7 +325,7 @@ class Decision(models.Model):
             # Four eyes: one officer gives at most one of the two approvals of a round.
             models.UniqueConstraint(
                 fields=["application", "round", "officer"],
-                condition=Q(verdict__in=["approve", "confirm"]),
+                condition=Q(verdict__in=["approve", "confirm"], is_standing=True),
                 name="kyc_decision_two_people",
             ),
         ]

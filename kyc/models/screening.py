@@ -119,11 +119,7 @@ class ScreeningRun(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["application", "sanctions_list", "round"],
-                condition=~Q(cause="request"),
-                name="kyc_run_once_per_round",
-            ),
+            models.UniqueConstraint(fields=["application", "sanctions_list", "round"], name="kyc_run_once_per_round"),
         ]
         indexes = [models.Index(fields=["id"], condition=~Q(state="done"), name="kyc_run_unfinished")]
 

@@ -1,0 +1,16 @@
+"""What must follow our transactions; run by the chain engine in the database transaction of the change."""
+
+from __future__ import annotations
+
+from chain.followups import followup
+from chain.models import ChainTransaction
+from kyc.models import LifecycleStep
+from kyc.services.lifecycle import apply_outcome, purpose_of
+
+
+def _follow(transaction: ChainTransaction, state: str) -> None:
+    apply_outcome(transaction_row=transaction, state=state)
+
+
+for _kind in LifecycleStep.Kind.values:
+    followup(purpose_of(_kind))(_follow)

@@ -1,0 +1,64 @@
+"""Every write of this app that means something. One function per business action; keyword arguments only."""
+
+from kyc.services.attestations import attest, prepare_attestation, renew, retry_issue, submit_attestation
+from kyc.services.drafts import remove_owner, save_owner, start_application, submit_application, update_section
+from kyc.services.evidence import (
+    add_evidence,
+    delete_evidence,
+    open_evidence,
+    remove_evidence,
+    rotate_evidence_keys,
+)
+from kyc.services.lifecycle import activate_due, announce_reviews, expire_due, reinstate, revoke, suspend
+from kyc.services.notices import send_due_notices
+from kyc.services.review import claim, confirm, decide, release
+from kyc.services.screening import (
+    decide_hit,
+    load_sanctions_list,
+    propose_disposition,
+    rescreen_active_holders,
+    run_again,
+    run_due_screenings,
+    run_screening,
+    suspend_flagged,
+)
+from kyc.services.wallets import open_custody_wallet, set_officer_key
+
+__all__ = [
+    "activate_due",
+    "add_evidence",
+    "announce_reviews",
+    "attest",
+    "claim",
+    "confirm",
+    "decide",
+    "decide_hit",
+    "delete_evidence",
+    "expire_due",
+    "load_sanctions_list",
+    "open_custody_wallet",
+    "open_evidence",
+    "prepare_attestation",
+    "propose_disposition",
+    "reinstate",
+    "release",
+    "remove_evidence",
+    "remove_owner",
+    "renew",
+    "rescreen_active_holders",
+    "retry_issue",
+    "revoke",
+    "rotate_evidence_keys",
+    "run_again",
+    "run_due_screenings",
+    "run_screening",
+    "save_owner",
+    "send_due_notices",
+    "set_officer_key",
+    "start_application",
+    "submit_application",
+    "submit_attestation",
+    "suspend",
+    "suspend_flagged",
+    "update_section",
+]
