@@ -61,6 +61,19 @@ class Category(IntEnum):
     QUALIFIED_INSTITUTIONAL = 4
 
 
+class ChainRole(IntEnum):
+    """Numbers of the roles in the AccessManager (contracts/src/Roles.sol)."""
+
+    ADMIN = 0
+    SBT_ISSUER = 1
+    ATTESTOR = 2
+    SBT_GUARDIAN = 3
+    TOKEN_AGENT = 4
+    TOKEN_CONTROLLER = 5
+    TOKEN_GUARDIAN = 6
+    COUNCIL = 7
+
+
 class SignerRole:
     """Names of the platform's own signers; a custody signer's role is `custody`."""
 

@@ -192,6 +192,8 @@ CHAIN_ID = env.int("CHAIN_ID", default=31337)
 # Finality comes from the node's `finalized` tag; a chain without one names a depth instead.
 CHAIN_FINALITY_DEPTH = env.int("CHAIN_FINALITY_DEPTH", default=None)
 CHAIN_EXPLORER_TX_URL = env.str("CHAIN_EXPLORER_TX_URL", default="")
+# Delays and limits that contracts are deployed with: demo, test or production (chain/profiles.py).
+CHAIN_PROFILE = env.str("CHAIN_PROFILE", default="demo")
 CHAIN_RPC_TIMEOUT = env.float("CHAIN_RPC_TIMEOUT", default=5.0)
 CHAIN_MAX_FEE_GWEI = env.int("CHAIN_MAX_FEE_GWEI", default=500)
 # The lowest transaction that is not in a block yet is sent again, then sent with higher fees, after so long.

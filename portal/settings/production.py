@@ -12,3 +12,4 @@ SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 SESSION_COOKIE_NAME = "__Host-sessionid"
 CSRF_COOKIE_NAME = "__Host-csrftoken"
+CHAIN_PROFILE = env.str("CHAIN_PROFILE", default="production")

@@ -11,4 +11,5 @@ CELERY_TASK_EAGER_PROPAGATES = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = True
 ACCOUNT_RATE_LIMITS = False
 STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
+CHAIN_PROFILE = "test"
 KEYSTORE_PASSWORD = env.str("KEYSTORE_PASSWORD", default="test-only-password")

@@ -1,0 +1,216 @@
+"""The contract calls the apps may ask for. Each function returns a `Call` for the outbox and touches nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from django.conf import settings
+
+from chain import abi
+from chain.models import Contract
+from chain.profiles import profile
+from chain.types import Attestation, Call, ChainRole, TokenTerms
+
+#: Which role may call which restricted function. Everything not listed stays with ADMIN.
+SBT_FUNCTION_ROLES: Final[dict[ChainRole, tuple[str, ...]]] = {
+    ChainRole.SBT_ISSUER: ("issue", "renew", "revoke"),
+    ChainRole.SBT_GUARDIAN: ("suspend", "distrust", "pauseIssuance"),
+    ChainRole.COUNCIL: ("reinstate", "restoreTrust", "resumeIssuance"),
+}
+TOKEN_FUNCTION_ROLES: Final[dict[ChainRole, tuple[str, ...]]] = {
+    ChainRole.TOKEN_AGENT: (
+        "admit",
+        "dismiss",
+        "mint",
+        "mintBatch",
+        "freeze",
+        "redeem",
+        "announceRecovery",
+        "recover",
+        "setTransferFreeze",
+    ),
+    ChainRole.TOKEN_CONTROLLER: (
+        "forcedTransfer",
+        "setFrozenTokens",
+        "redeemEarly",
+        "burn",
+        "reverseRedemption",
+        "setDocument",
+    ),
+    ChainRole.TOKEN_GUARDIAN: ("pause",),
+    ChainRole.COUNCIL: ("unpause", "cancelRecovery"),
+}
+
+
+def _call(kind: str, to: str, function: str, *args: Any) -> Call:
+    return Call(to=to, data=abi.encode_call(kind, function, *args), function=f"{kind}.{function}")
+
+
+def _only(kind: str) -> str:
+    """The address of the one contract of this kind on our chain. Raises `Contract.DoesNotExist` before deployment."""
+    return Contract.objects.values_list("address", flat=True).get(chain_id=settings.CHAIN_ID, kind=kind)
+
+
+# --- InvestorSBT -------------------------------------------------------------------------------------------
+
+
+def attestation_values(attestation: Attestation) -> tuple[Any, ...]:
+    """The struct as the contract orders it."""
+    return (
+        attestation.holder,
+        attestation.subject,
+        attestation.categories,
+        attestation.expires_at,
+        attestation.evidence_hash,
+        attestation.nonce,
+        attestation.deadline,
+    )
+
+
+def _sbt(function: str, *args: Any) -> Call:
+    return _call("InvestorSBT", _only(Contract.Kind.INVESTOR_SBT), function, *args)
+
+
+def issue_sbt(attestation: Attestation, attestor: str, signature: bytes) -> Call:
+    """Issue an SBT to the holder the officer attested. [SBT_ISSUER]"""
+    return _sbt("issue", attestation_values(attestation), attestor, signature)
+
+
+def renew_sbt(attestation: Attestation, attestor: str, signature: bytes) -> Call:
+    """Give an existing SBT a fresh attestation. [SBT_ISSUER]"""
+    return _sbt("renew", attestation_values(attestation), attestor, signature)
+
+
+def suspend_sbt(holder: str) -> Call:
+    """Stop an SBT from counting until the council lifts it. [SBT_GUARDIAN]"""
+    return _sbt("suspend", holder)
+
+
+def reinstate_sbt(holder: str) -> Call:
+    """Lift a suspension. [COUNCIL]"""
+    return _sbt("reinstate", holder)
+
+
+def revoke_sbt(holder: str) -> Call:
+    """End a suspended SBT. [SBT_ISSUER]"""
+    return _sbt("revoke", holder)
+
+
+# --- SecurityToken -----------------------------------------------------------------------------------------
+
+
+def deploy_security_token(terms: TokenTerms) -> Call:
+    """Put a new security on the chain. [deployer] Once mined, its row in `Contract` exists."""
+    _manager, _sbt, terms_parameter, safeguards_parameter = abi.artifact("SecurityToken").constructor["inputs"]
+    data = abi.encode_deployment(
+        "SecurityToken",
+        _only(Contract.Kind.ACCESS_MANAGER),
+        _only(Contract.Kind.INVESTOR_SBT),
+        abi.struct_values(terms_parameter, _terms_by_name(terms)),
+        abi.struct_values(safeguards_parameter, _safeguards(terms)),
+    )
+    return Call(to=None, data=data, function="SecurityToken.constructor")
+
+
+def _terms_by_name(terms: TokenTerms) -> dict[str, Any]:
+    """`snake_case` fields under the contract's `camelCase` names."""
+    return {_camel(name): value for name, value in asdict(terms).items()}
+
+
+def _safeguards(terms: TokenTerms) -> dict[str, Any]:
+    """What bounds the keys of the issue, from this installation's profile."""
+    plan = profile()
+    return {
+        "controllerDelay": int(plan.controller_delay.total_seconds()),
+        "recoveryDelay": int(plan.recovery_delay.total_seconds()),
+        "admissionLimitPerDay": plan.admission_limit_per_day,
+        "mintLimitPerDay": max(plan.mint_limit_factor * terms.authorised_units, 2),
+    }
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+def configure_security_token(token: str) -> Call:
+    """Wire the functions of a new token to the roles, in one transaction. [ADMIN] Doing it again changes nothing."""
+    manager = _only(Contract.Kind.ACCESS_MANAGER)
+    calls = function_role_calls("SecurityToken", token, TOKEN_FUNCTION_ROLES)
+    return _call("AccessManager", manager, "multicall", calls)
+
+
+def function_role_calls(kind: str, target: str, roles: dict[ChainRole, tuple[str, ...]]) -> list[bytes]:
+    """AccessManager.setTargetFunctionRole for every role of `roles`, as parts of a multicall."""
+    contract = abi.artifact(kind)
+    return [
+        abi.encode_call(
+            "AccessManager",
+            "setTargetFunctionRole",
+            target,
+            [selector for name in names for selector in contract.selectors_of(name)],
+            int(role),
+        )
+        for role, names in roles.items()
+    ]
+
+
+def _token(token: str, function: str, *args: Any) -> Call:
+    return _call("SecurityToken", token, function, *args)
+
+
+def admit(token: str, holders: Sequence[str]) -> Call:
+    """Let the SBTs of these holders receive the token. [TOKEN_AGENT]"""
+    return _token(token, "admit", list(holders))
+
+
+def dismiss(token: str, holders: Sequence[str]) -> Call:
+    """Take the admission back; what they hold they keep. [TOKEN_AGENT]"""
+    return _token(token, "dismiss", list(holders))
+
+
+def mint(token: str, holder: str, units: int) -> Call:
+    """Issue units within the authorised amount. [TOKEN_AGENT]"""
+    return _token(token, "mint", holder, units)
+
+
+def freeze(token: str, holder: str, units: int) -> Call:
+    """Raise the frozen amount of `holder` to `units`; it may be more than the balance. [TOKEN_AGENT]"""
+    return _token(token, "freeze", holder, units)
+
+
+def pause(token: str) -> Call:
+    """Stop every transfer. [TOKEN_GUARDIAN]"""
+    return _token(token, "pause")
+
+
+def unpause(token: str) -> Call:
+    """Let transfers go on. [COUNCIL]"""
+    return _token(token, "unpause")
+
+
+def transfer(token: str, recipient: str, units: int) -> Call:
+    """Pass units on. [holder]"""
+    return _token(token, "transfer", recipient, units)
+
+
+def announce_recovery(token: str, lost: str, replacement: str) -> Call:
+    """Start the waiting time of a recovery between two wallets of one person. [TOKEN_AGENT]"""
+    return _token(token, "announceRecovery", lost, replacement)
+
+
+def object_to_recovery(token: str) -> Call:
+    """Stop the recovery that was announced for the sender's own wallet. [holder]"""
+    return _token(token, "objectToRecovery")
+
+
+def recover(token: str, lost: str, replacement: str) -> Call:
+    """Move everything to the replacement wallet, after the waiting time. [TOKEN_AGENT]"""
+    return _token(token, "recover", lost, replacement)
+
+
+def redeem(token: str, holder: str, units: int) -> Call:
+    """Burn units that were paid back, from the maturity date on. [TOKEN_AGENT]"""
+    return _token(token, "redeem", holder, units)

@@ -1,0 +1,66 @@
+"""Delays, limits and caps of an installation: what differs between a test, the demo and production (CONTRACTS)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from django.conf import settings
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Everything that is set when contracts are deployed and cannot be made laxer quietly afterwards."""
+
+    #: From the issue of an SBT to its effect.
+    activation_delay: timedelta
+    #: Issues and renewals within any 24 hours; half of it at once.
+    issuance_limit_per_day: int
+    #: How long a controller's operation stands in public view before it may run.
+    controller_delay: timedelta
+    #: From announcing a recovery to making it.
+    recovery_delay: timedelta
+    #: Admissions on one token within any 24 hours; half of it at once.
+    admission_limit_per_day: int
+    #: Units minted within any 24 hours, as a multiple of the authorised amount; half of it at once.
+    mint_limit_factor: int
+    #: Whether we hold an officer's attesting key. A real officer signs in their own wallet.
+    holds_attestor: bool
+
+
+PROFILES: Final = {
+    "test": Profile(
+        activation_delay=timedelta(0),
+        issuance_limit_per_day=10_000,
+        controller_delay=timedelta(seconds=1),
+        recovery_delay=timedelta(seconds=1),
+        admission_limit_per_day=10_000,
+        mint_limit_factor=2,
+        holds_attestor=True,
+    ),
+    "demo": Profile(
+        activation_delay=timedelta(seconds=5),
+        issuance_limit_per_day=1_000,
+        controller_delay=timedelta(seconds=30),
+        recovery_delay=timedelta(seconds=60),
+        admission_limit_per_day=1_000,
+        mint_limit_factor=2,
+        holds_attestor=True,
+    ),
+    # Half of the factor at once: a placement that closes on one day can be minted on that day.
+    "production": Profile(
+        activation_delay=timedelta(hours=24),
+        issuance_limit_per_day=100,
+        controller_delay=timedelta(hours=24),
+        recovery_delay=timedelta(days=7),
+        admission_limit_per_day=200,
+        mint_limit_factor=2,
+        holds_attestor=False,
+    ),
+}
+
+
+def profile() -> Profile:
+    """The profile `CHAIN_PROFILE` names."""
+    return PROFILES[settings.CHAIN_PROFILE]

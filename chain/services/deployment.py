@@ -1,0 +1,239 @@
+"""Putting the platform's contracts on the chain: safe to run twice, and after a crash half-way.
+
+Every step is a row of the outbox, signed by the deployer's key like any other transaction. Signing directly would be
+shorter and would lose exactly what a crash needs: the bytes and the nonce are stored before anything is sent, so a
+second run meets the first one's transaction instead of deploying a second contract. The deployer is the manager's first
+admin and ends that in the very transaction that wires the roles: it keeps nothing, and there is no moment at which the
+contracts are half wired and somebody else could step in.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from typing import Any, Final
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from chain import abi, operations
+from chain.exceptions import DeploymentFailed, WrongChain
+from chain.gateway import Gateway
+from chain.models import ChainTransaction, Contract, Signer
+from chain.profiles import PROFILES, Profile
+from chain.rpc import Rpc, RpcError, as_int, node
+from chain.services import outbox
+from chain.services.custody import create_platform_signer
+from chain.services.funding import run_funding_sweep
+from chain.services.market import look
+from chain.services.reconciler import run_reconcile_sweep
+from chain.services.submitter import run_submit_sweep
+from chain.services.sweeps import only_one
+from chain.types import Call, ChainRole, SignerRole
+
+logger = logging.getLogger(__name__)
+
+State = ChainTransaction.State
+PURPOSE: Final = "chain.deploy"
+#: Long enough for a dozen blocks of a slow chain; a second run goes on from there.
+PATIENCE: Final = timedelta(minutes=5)
+#: anvil's and Hardhat's chain id. Only there is ETH made out of nothing.
+DEVELOPMENT_CHAIN: Final = 31337
+_DEVELOPMENT_FUNDS: Final = 10_000 * 10**18
+
+
+#: Which of our signers holds which role. ADMIN and COUNCIL are development keys until a Safe and a timelock take over;
+#: ADMIN has no execution delay here because its delay is the timelock's own.
+HOLDERS: Final = {
+    ChainRole.SBT_ISSUER: SignerRole.SBT_ISSUER,
+    ChainRole.SBT_GUARDIAN: SignerRole.SBT_GUARDIAN,
+    ChainRole.TOKEN_AGENT: SignerRole.TOKEN_AGENT,
+    ChainRole.TOKEN_CONTROLLER: SignerRole.TOKEN_CONTROLLER,
+    ChainRole.TOKEN_GUARDIAN: SignerRole.TOKEN_GUARDIAN,
+    ChainRole.COUNCIL: SignerRole.COUNCIL,
+    ChainRole.ADMIN: SignerRole.ADMIN,
+}
+
+
+def deploy_platform(*, profile: str) -> None:
+    """Make the platform's signers, deploy AccessManager and InvestorSBT, wire the roles; return once all is mined.
+
+    1. The node must serve the chain of `CHAIN_ID`, and every contract we know of must still be there.
+    2. Signers are made for every role that has none; their keys are on disk before their rows are.
+    3. AccessManager, then InvestorSBT, then one multicall that wires everything and ends the deployer's power.
+    Run again, it does only what is missing. Raises `WrongChain`, `NodeUnavailable` or `DeploymentFailed`.
+    """
+    plan = PROFILES[profile]
+    with only_one("deploy") as alone:
+        if not alone:
+            raise DeploymentFailed(
+                _("Another deployment is running. Nothing was changed."), code="chain.deployment.busy"
+            )
+        rpc = node()
+        look(rpc)
+        require_recorded_contracts(rpc)
+        signers = ensure_signers(plan)
+        fund_on_a_development_chain(rpc, signers[SignerRole.GAS_FUNDER])
+        require_funds(rpc, signers[SignerRole.GAS_FUNDER])
+        deployer = signers[SignerRole.DEPLOYER]
+        manager = _deployed(deployer, "AccessManager", deployer.address)
+        delay = int(plan.activation_delay.total_seconds())
+        sbt = _deployed(deployer, "InvestorSBT", manager, delay, plan.issuance_limit_per_day)
+        _wire(plan, signers, manager=manager, sbt=sbt)
+        _verify(rpc, manager, signers)
+
+
+# --- 1. the chain ----------------------------------------------------------------------------------------------
+
+
+def require_recorded_contracts(rpc: Rpc) -> None:
+    """Raise `WrongChain` unless every contract in the database has code on the chain behind the node."""
+    contracts = list(Contract.objects.filter(chain_id=settings.CHAIN_ID).order_by("pk"))
+    codes = rpc.gather([("eth_getCode", [contract.address, "latest"]) for contract in contracts])
+    for contract, code in zip(contracts, codes, strict=True):
+        if len(code) <= 2:
+            raise WrongChain(
+                _(
+                    "The chain behind CHAIN_RPC_URL does not have %(kind)s at %(address)s, which the database knows. "
+                    "It was reset, or it is another chain with the same number. Nothing was deployed. Point "
+                    "CHAIN_RPC_URL back to the old chain, or start with an empty database."
+                )
+                % {"kind": contract.kind, "address": contract.address},
+                code="chain.reset",
+                address=contract.address,
+            )
+
+
+# --- 2. the signers ---------------------------------------------------------------------------------------------
+
+
+def ensure_signers(plan: Profile) -> dict[str, Signer]:
+    """Every platform signer by role, made where there is none."""
+    roles = [SignerRole.DEPLOYER, SignerRole.GAS_FUNDER, *HOLDERS.values()]
+    found = {role: create_platform_signer(role=role) for role in roles}
+    if plan.holds_attestor:
+        attestor = Signer.objects.filter(chain_id=settings.CHAIN_ID, role=SignerRole.ATTESTOR).order_by("pk").first()
+        found[SignerRole.ATTESTOR] = attestor or create_platform_signer(role=SignerRole.ATTESTOR)
+    return found
+
+
+def fund_on_a_development_chain(rpc: Rpc, funder: Signer) -> None:
+    """Give the gas funder ETH where that is a request to the node; elsewhere do nothing."""
+    if settings.CHAIN_ID != DEVELOPMENT_CHAIN:
+        return
+    balance = as_int(rpc.call("eth_getBalance", funder.address, "latest"))
+    if balance < _DEVELOPMENT_FUNDS // 10:
+        try:
+            rpc.call("anvil_setBalance", funder.address, hex(_DEVELOPMENT_FUNDS))
+        except RpcError as error:
+            logger.warning("the node does not hand out ETH: %s", error.message)
+
+
+def require_funds(rpc: Rpc, funder: Signer) -> None:
+    """Raise `DeploymentFailed` with the address to pay, if the gas funder has nothing."""
+    if as_int(rpc.call("eth_getBalance", funder.address, "latest")) == 0:
+        raise DeploymentFailed(
+            _("The gas funder has no ETH. Nothing was deployed. Send some to %(address)s and run this again.")
+            % {"address": funder.address},
+            code="chain.deployment.no_funds",
+            address=funder.address,
+        )
+
+
+# --- 3. the contracts -------------------------------------------------------------------------------------------
+
+
+def _deployed(deployer: Signer, kind: str, *args: Any) -> str:
+    """The address of the one contract of this kind; deployed now if there is none."""
+    known = Contract.objects.filter(chain_id=settings.CHAIN_ID, kind=kind).first()
+    if known is not None:
+        return known.address
+    call = Call(to=None, data=abi.encode_deployment(kind, *args), function=f"{kind}.constructor")
+    row = _mined(_ask(deployer, call, step=kind))
+    if row.contract_address is None:
+        raise DeploymentFailed(
+            _("The deployment left no contract."), code="chain.deployment.no_contract", transaction=row.pk
+        )
+    return row.contract_address
+
+
+def _wire(plan: Profile, signers: dict[str, Signer], *, manager: str, sbt: str) -> None:
+    """Labels, function roles, guardian, members and admin in one transaction, whose last step ends the deployer."""
+    delays = {ChainRole.TOKEN_CONTROLLER: int(plan.controller_delay.total_seconds())}
+    holders = {role: signers[name].address for role, name in HOLDERS.items()}
+    if SignerRole.ATTESTOR in signers:
+        holders[ChainRole.ATTESTOR] = signers[SignerRole.ATTESTOR].address
+
+    def manage(function: str, *args: Any) -> bytes:
+        return abi.encode_call("AccessManager", function, *args)
+
+    calls = [
+        *(manage("labelRole", int(role), role.name) for role in ChainRole if role is not ChainRole.ADMIN),
+        *operations.function_role_calls("InvestorSBT", sbt, operations.SBT_FUNCTION_ROLES),
+        manage("setRoleGuardian", int(ChainRole.TOKEN_CONTROLLER), int(ChainRole.COUNCIL)),
+        *(manage("grantRole", int(role), holder, delays.get(role, 0)) for role, holder in holders.items()),
+        manage("renounceRole", int(ChainRole.ADMIN), signers[SignerRole.DEPLOYER].address),
+    ]
+    data = abi.encode_call("AccessManager", "multicall", calls)
+    _mined(
+        _ask(
+            signers[SignerRole.DEPLOYER],
+            Call(to=manager, data=data, function="AccessManager.multicall"),
+            step="roles",
+        )
+    )
+
+
+def _ask(deployer: Signer, call: Call, *, step: str) -> ChainTransaction:
+    """The outbox row of one step. A step that failed before is asked for anew; one under way or done is met again."""
+    rows = ChainTransaction.objects.filter(purpose=PURPOSE, subject=f"chain.deployment:{step}", signer=deployer)
+    alive = rows.exclude(state__in=ChainTransaction.DEAD).order_by("-pk").first()
+    return alive or outbox.enqueue(
+        call=call,
+        signer=deployer,
+        idempotency_key=f"deployment:{deployer.chain_id}:{step}:{rows.count()}",
+        purpose=PURPOSE,
+        subject=f"chain.deployment:{step}",
+    )
+
+
+def _mined(row: ChainTransaction) -> ChainTransaction:
+    """Drive the sweeps until `row` is in a block. Raises `DeploymentFailed` if it fails or takes too long."""
+    until, pause = time.monotonic() + PATIENCE.total_seconds(), 0.02
+    while time.monotonic() < until:
+        for sweep in (run_submit_sweep, run_funding_sweep, run_submit_sweep, run_reconcile_sweep):
+            sweep()
+        row.refresh_from_db()
+        if row.state in (State.MINED, State.FINAL):
+            return row
+        if row.state in ChainTransaction.DEAD:
+            raise DeploymentFailed(
+                _("%(function)s did not go through: %(reason)s.")
+                % {"function": row.function, "reason": row.error_code or row.get_state_display()},
+                code="chain.deployment.failed",
+                transaction=row.pk,
+            )
+        time.sleep(pause)
+        pause = min(pause * 2, 1.0)
+    raise DeploymentFailed(
+        _("%(function)s is not in a block after %(minutes)s minutes. Run this again to go on waiting.")
+        % {"function": row.function, "minutes": int(PATIENCE.total_seconds() // 60)},
+        code="chain.deployment.slow",
+        transaction=row.pk,
+    )
+
+
+def _verify(rpc: Rpc, manager: str, signers: dict[str, Signer]) -> None:
+    """Look at the chain itself: every role is held by its signer, and the deployer is nobody."""
+    gateway = Gateway(rpc)
+    expected = [(role, signers[name], True) for role, name in HOLDERS.items()]
+    expected.append((ChainRole.ADMIN, signers[SignerRole.DEPLOYER], False))
+    for role, signer, member in expected:
+        found, _delay = gateway.read("AccessManager", manager, "hasRole", int(role), signer.address)
+        if found != member:
+            raise DeploymentFailed(
+                _("The roles on the chain are not as they should be: %(role)s of %(address)s.")
+                % {"role": role.name, "address": signer.address},
+                code="chain.deployment.roles",
+            )

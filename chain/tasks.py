@@ -1,0 +1,32 @@
+"""Doorways for Celery. They carry nothing: every sweep reads its rows and checks them again, so a forged message
+signs nothing. When they run is in CELERY_BEAT_SCHEDULE."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from chain import services
+
+
+@shared_task
+def submit_task() -> None:
+    """Take every queued transaction as far as it can go now."""
+    services.run_submit_sweep()
+
+
+@shared_task
+def reconcile_task() -> None:
+    """Compare what was sent with what the chain made of it."""
+    services.run_reconcile_sweep()
+
+
+@shared_task
+def index_task() -> None:
+    """Read the next blocks."""
+    services.run_index_step()
+
+
+@shared_task
+def fund_task() -> None:
+    """Top up signers that cannot pay for what is asked of them."""
+    services.run_funding_sweep()
