@@ -1,5 +1,12 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class TokensConfig(AppConfig):
     name = "tokens"
+
+    def ready(self) -> None:
+        from tokens import wiring
+
+        wiring.connect()
+        post_migrate.connect(wiring.ensure_first_placement_rule, sender=self)

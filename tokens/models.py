@@ -536,7 +536,7 @@ class ControlAction(models.Model):
     security = models.ForeignKey(Security, on_delete=models.PROTECT, related_name="control_actions")
     kind = models.CharField(max_length=10, choices=Kind.choices)
     holder = AddressField(null=True, blank=True)
-    units = UnitsField(null=True, blank=True, help_text="frozen in all after this action")
+    units = UnitsField(null=True, blank=True, help_text="to be frozen, beyond what is frozen already")
     reason = models.TextField(_("reason"))
     state = models.CharField(max_length=10, choices=State.choices, default=State.REQUESTED)
     form_token = models.UUIDField()

@@ -14,6 +14,7 @@ from django.utils import timezone
 from chain.selectors import balances_for, chain_status, holders_of, movements_for, token_state
 from chain.types import BalanceView, ChainStatus, MovementView
 from kyc.selectors import names_by_user, people_by_address, wallets_for
+from portal.exports import safe_cell
 from portal.models import User
 from portal.money import Money
 from portal.units import format_units
@@ -403,7 +404,7 @@ def history_csv(user: User, *, security: Security | None = None) -> str:
         ]
         for line in history_for(user, security=security, limit=10_000)
     ]
-    return _csv([*header[:8], "movement_block", "final"], rows, chain_status())
+    return _csv(header, rows, chain_status())
 
 
 def holders_csv(security: Security) -> str:
@@ -433,19 +434,5 @@ def _csv(header: list[str], rows: Iterable[list[str]], status: ChainStatus) -> s
     writer.writerow([*header, "as_of_block", "as_of"])
     at = status.indexed_at.astimezone(TOKYO).isoformat(timespec="seconds") if status.indexed_at else ""
     for row in rows:
-        writer.writerow([formula_safe(cell) for cell in [*row, str(status.indexed), at]])
+        writer.writerow([safe_cell(cell) for cell in [*row, status.indexed, at]])
     return "\ufeff" + out.getvalue()
-
-
-def formula_safe(cell: str) -> str:
-    """A cell that a spreadsheet will not run: text that begins like a formula gets an apostrophe in front.
-
-    Plain numbers keep their minus sign.
-    """
-    if cell[:1] in ("=", "+", "-", "@", "\t", "\r") and not _is_number(cell):
-        return f"'{cell}"
-    return cell
-
-
-def _is_number(cell: str) -> bool:
-    return cell.lstrip("-").replace(".", "", 1).isascii() and cell.lstrip("-").replace(".", "", 1).isdigit()

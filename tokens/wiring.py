@@ -6,12 +6,30 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
+
 from chain.registry import visibility
 from kyc.selectors import wallets_for
-from portal.models import User
+from portal.models import Role, User
+from portal.registry import INVESTOR, MenuItem, menu_items, next_steps
+from tokens import steps
 from tokens.models import AdmissionRequest, PlacementRule, Recovery, Subscription, Transfer
 from tokens.selectors import may_see_transfer, names_for
 from tokens.services.guards import looks_after_securities
+
+MENU = (
+    MenuItem(_("Holdings"), "tokens:holdings", frozenset({INVESTOR}), order=20),
+    MenuItem(_("Transfers"), "tokens:transfers", frozenset({INVESTOR}), order=22),
+    MenuItem(_("Offers"), "tokens:subscriptions", frozenset({INVESTOR}), order=24, count=steps.open_offers),
+    MenuItem(
+        _("Securities"),
+        "tokens:security-list",
+        frozenset({Role.ISSUER, Role.ADMINISTRATOR, Role.AUDITOR}),
+        order=30,
+        count=steps.securities_to_approve,
+    ),
+    MenuItem(_("Admissions"), "tokens:admissions", frozenset({Role.ISSUER}), order=32, count=steps.open_admissions),
+)
 
 
 def connect() -> None:
@@ -24,6 +42,10 @@ def connect() -> None:
     visibility.register("tokens.recovery", _sees_recovery)
     visibility.register_addresses(_addresses_of)
     visibility.register_names(_names_of)
+    for item in MENU:
+        menu_items.register(item)
+    next_steps.register(steps.investor_steps)
+    next_steps.register(steps.staff_steps)
 
 
 def ensure_first_placement_rule(**kwargs: Any) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
-from chain.gateway import parse_address
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
 from chain import operations
+from chain.gateway import parse_address
 from chain.models import ChainTransaction, Signer
 from chain.selectors import sbts_for, signer_for_role
 from chain.services import enqueue
@@ -47,7 +47,7 @@ def request_control(
         raise ControlRefused(_("Give a reason. Nothing was changed."), code="tokens.control.reason_missing")
     needs_holder = kind in (Kind.FREEZE, Kind.DISMISS)
     address = parse_address(holder) if needs_holder else None
-    if kind == Kind.FREEZE and (units is None or units < 0):
+    if kind == Kind.FREEZE and (units is None or units <= 0):
         raise ControlRefused(_("Enter how many units are to be frozen."), code="tokens.control.units_missing")
     action = ControlAction(
         security_id=security_id,

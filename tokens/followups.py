@@ -1,0 +1,263 @@
+"""What becomes of a row when its transaction does: run by the outbox in the same database transaction.
+
+Every handler is safe to call twice: a row that is already there, or that cannot get there, is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Final, Protocol
+
+from django.utils import timezone
+
+from chain.followups import followup
+from chain.models import ChainTransaction
+from kyc.selectors import wallet_by_address
+from portal import audit
+from tokens.models import AdmissionRequest, ControlAction, Recovery, Security, Subscription, Transfer
+from tokens.services.notices import notify
+from tokens.services.securities import enqueue_configuration
+from tokens.services.transfers import notice_context
+
+ACTOR: Final = "chain.outbox"
+TX = ChainTransaction.State
+#: Nothing happened on chain (save for a reorganisation that undoes a revert).
+DEAD: Final = frozenset({TX.REVERTED, TX.CANCELLED, TX.EXPIRED, TX.REFUSED})
+
+
+class _Row(Protocol):
+    pk: Any
+    state: str
+    TRANSITIONS: Any
+
+    def save(self, *, update_fields: Collection[str]) -> None: ...
+
+
+def _move(row: _Row, target: str, *, subject: str, also: dict[str, Any] | None = None, reason: str = "") -> bool:
+    """Take the arrow to `target` if there is one from here, with its audit row; False if there is none."""
+    if row.state == target or target not in row.TRANSITIONS.get(row.state, ()):
+        return False
+    before, row.state = row.state, target
+    changes = also or {}
+    for name, value in changes.items():
+        setattr(row, name, value)
+    row.save(update_fields=["state", *changes])
+    audit.record(
+        action=f"{subject}.{target}",
+        subject_type=subject,
+        subject_id=row.pk,
+        actor=ACTOR,
+        from_state=before,
+        to_state=target,
+        reason=reason,
+    )
+    return True
+
+
+# --- securities ------------------------------------------------------------------------------------------
+
+
+@followup("tokens.deploy_security")
+def security_was_deployed(transaction: ChainTransaction, state: str) -> None:
+    """In a block: keep the address (a nonce fixes it, so a reorganisation cannot change it) and ask for the roles."""
+    security = Security.objects.select_for_update().filter(deployment=transaction).first()
+    if security is None:
+        return
+    if state in DEAD:
+        _move(
+            security,
+            Security.State.FAILED,
+            subject="tokens.security",
+            also={"token": None},
+            reason=transaction.error_code,
+        )
+    elif state in (TX.MINED, TX.FINAL):
+        _move(security, Security.State.DEPLOYING, subject="tokens.security")
+        if security.token is None and transaction.contract_address:
+            security.token = transaction.contract_address
+            security.save(update_fields=["token"])
+            enqueue_configuration(security)
+
+
+@followup("tokens.configure_security")
+def security_was_configured(transaction: ChainTransaction, state: str) -> None:
+    """Final: the contract stands with its roles and can be offered."""
+    security = Security.objects.select_for_update().filter(configuration=transaction).first()
+    if security is None:
+        return
+    if state in DEAD:
+        _move(security, Security.State.FAILED, subject="tokens.security", reason=transaction.error_code)
+    elif state == TX.MINED:
+        _move(security, Security.State.DEPLOYING, subject="tokens.security")
+    elif state == TX.FINAL:
+        _move(security, Security.State.DEPLOYING, subject="tokens.security")
+        _move(security, Security.State.OFFERED, subject="tokens.security")
+
+
+# --- placements ------------------------------------------------------------------------------------------
+
+
+@followup("tokens.admit_for_allotment")
+def allotment_was_admitted(transaction: ChainTransaction, state: str) -> None:
+    """Refused: the mint that waits for it cannot happen either."""
+    if state not in DEAD:
+        return
+    subscription = Subscription.objects.select_for_update().filter(admission=transaction).first()
+    if subscription is not None:
+        _subscription(subscription, Subscription.State.FAILED, error_code=transaction.error_code)
+
+
+@followup("tokens.mint_allotment")
+def allotment_was_minted(transaction: ChainTransaction, state: str) -> None:
+    subscription = Subscription.objects.select_for_update().filter(mint=transaction).first()
+    if subscription is None:
+        return
+    states = Subscription.State
+    if state == TX.MINED:
+        _subscription(subscription, states.IN_BLOCK)
+    elif state == TX.BROADCAST:
+        _subscription(subscription, states.ISSUING)
+    elif state == TX.FINAL:
+        _subscription(subscription, states.ALLOTTED, allotted_at=timezone.now())
+    elif state in DEAD:
+        _subscription(subscription, states.FAILED, error_code=transaction.error_code)
+
+
+def _subscription(subscription: Subscription, target: str, **also: Any) -> None:
+    if not _move(subscription, target, subject="tokens.subscription", also=also):
+        return
+    if target == Subscription.State.ALLOTTED:
+        security = subscription.security
+        value = security.value_of(subscription.allocated_units)
+        notify(
+            user=subscription.investor,
+            template="allotted",
+            context={
+                "security": security.name,
+                "units": f"{subscription.allocated_units:,}",
+                "value": f"{value.truncated().amount:,f} {value.currency}",
+                "path": f"/tokens/subscriptions/{subscription.pk}/",
+            },
+            dedupe_key=f"subscription:{subscription.pk}:allotted",
+        )
+
+
+@followup("tokens.admit_on_demand")
+def request_was_admitted(transaction: ChainTransaction, state: str) -> None:
+    request = AdmissionRequest.objects.select_for_update().filter(transaction=transaction).first()
+    if request is None:
+        return
+    states = AdmissionRequest.State
+    target = _target(
+        state, broadcast=states.ADMITTING, mined=states.IN_BLOCK, final=states.ADMITTED, dead=states.FAILED
+    )
+    if target is None:
+        return
+    moved = _move(request, target, subject="tokens.admission", also=_error(transaction, state))
+    if moved and target == states.ADMITTED:
+        notify(
+            user=request.user,
+            template="admitted",
+            context={"security": request.security.name, "path": "/tokens/holdings/"},
+            dedupe_key=f"admission:{request.pk}:admitted",
+        )
+
+
+# --- transfers -------------------------------------------------------------------------------------------
+
+
+@followup("tokens.transfer")
+def transfer_went_on(transaction: ChainTransaction, state: str) -> None:
+    """REQUESTED → SUBMITTED → IN_BLOCK → FINAL, or refused, or failed; back to SUBMITTED by a reorganisation."""
+    transfer = (
+        Transfer.objects.select_for_update(of=("self",))
+        .select_related("security", "requested_by")
+        .filter(transaction=transaction)
+        .first()
+    )
+    if transfer is None:
+        return
+    states = Transfer.State
+    # Refused and expired never had a nonce: nothing was ever sent.
+    dead = states.REFUSED if state in (TX.REFUSED, TX.EXPIRED) else states.FAILED
+    target = _target(state, broadcast=states.SUBMITTED, mined=states.IN_BLOCK, final=states.FINAL, dead=dead)
+    if target is None:
+        return
+    ended = timezone.now() if target in Transfer.ENDED else None
+    if _move(transfer, target, subject="tokens.transfer", also={**_error(transaction, state), "ended_at": ended}):
+        _tell_both(transfer)
+    if target == states.FAILED and transaction.is_settled:
+        _tell_sender(transfer, "transfer_failed")
+
+
+def _tell_both(transfer: Transfer) -> None:
+    """E-mails are for what cannot be undone; the status page shows what is still provisional."""
+    if transfer.state == Transfer.State.FINAL:
+        _tell_sender(transfer, "transfer_final")
+        receiver = wallet_by_address(transfer.recipient)
+        if receiver is not None:
+            notify(
+                user=receiver.user,
+                template="transfer_received",
+                context=notice_context(transfer, counterparty=transfer.sender),
+                dedupe_key=f"transfer:{transfer.pk}:received",
+            )
+    elif transfer.state == Transfer.State.REFUSED:
+        _tell_sender(transfer, "transfer_failed")
+
+
+def _tell_sender(transfer: Transfer, template: str) -> None:
+    notify(
+        user=transfer.requested_by,
+        template=template,
+        context=notice_context(transfer, counterparty=transfer.recipient),
+        dedupe_key=f"transfer:{transfer.pk}:{template}",
+    )
+
+
+# --- control and recovery --------------------------------------------------------------------------------
+
+
+@followup("tokens.control")
+def control_went_on(transaction: ChainTransaction, state: str) -> None:
+    action = ControlAction.objects.select_for_update().filter(transaction=transaction).first()
+    if action is None:
+        return
+    states = ControlAction.State
+    target = _target(state, broadcast=states.REQUESTED, mined=states.IN_BLOCK, final=states.FINAL, dead=states.FAILED)
+    if target is not None:
+        _move(action, target, subject="tokens.control", also=_error(transaction, state))
+
+
+@followup("tokens.announce_recovery")
+def recovery_was_announced(transaction: ChainTransaction, state: str) -> None:
+    recovery = Recovery.objects.select_for_update().filter(announcement=transaction).first()
+    if recovery is None:
+        return
+    states = Recovery.State
+    target = _target(state, broadcast=states.ANNOUNCING, mined=states.WAITING, final=None, dead=states.FAILED)
+    if target is not None:
+        _move(recovery, target, subject="tokens.recovery", also=_error(transaction, state))
+
+
+@followup("tokens.complete_recovery")
+def recovery_was_completed(transaction: ChainTransaction, state: str) -> None:
+    """Refused (the waiting time runs, or the holder objected): back to waiting, with the contract's reason."""
+    recovery = Recovery.objects.select_for_update().filter(completion=transaction).first()
+    if recovery is None:
+        return
+    states = Recovery.State
+    target = _target(state, broadcast=None, mined=None, final=states.COMPLETED, dead=states.WAITING)
+    if target is not None:
+        _move(recovery, target, subject="tokens.recovery", also=_error(transaction, state))
+
+
+def _target(state: str, *, broadcast: str | None, mined: str | None, final: str | None, dead: str | None) -> str | None:
+    """Where a row goes for a state of its transaction; None: stay."""
+    if state in DEAD:
+        return dead
+    return {TX.BROADCAST.value: broadcast, TX.MINED.value: mined, TX.FINAL.value: final}.get(str(state))
+
+
+def _error(transaction: ChainTransaction, state: str) -> dict[str, Any]:
+    return {"error_code": transaction.error_code if state in DEAD else ""}

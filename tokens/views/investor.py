@@ -1,0 +1,219 @@
+"""What an investor has and is offered."""
+
+from __future__ import annotations
+
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from chain.selectors import chain_status, sbt_for, transaction_timeline
+from chain.types import Standing
+from kyc.selectors import primary_wallet
+from portal.access import signed_in
+from portal.exceptions import DomainError
+from tokens import selectors, services
+from tokens.forms import ReceiveForm, SubscribeForm
+from tokens.models import AdmissionRequest, Security, SecurityDocument, Solicitation, Subscription
+from tokens.services.guards import looks_after_securities
+from tokens.services.placements import paid_so_far
+from tokens.services.securities import document_storage
+from tokens.views.common import act, csv_file, person
+
+
+@require_safe
+@signed_in
+def holdings(request: HttpRequest) -> HttpResponse:
+    user = person(request)
+    context = {
+        "portfolio": selectors.portfolio_for(user),
+        "history": selectors.history_for(user, limit=10),
+        "status": chain_status(),
+        "offers": selectors.securities_offered_to(user),
+    }
+    return render(request, "tokens/holdings.html", context)
+
+
+@require_safe
+@signed_in
+def holdings_file(request: HttpRequest) -> HttpResponse:
+    return csv_file(selectors.holdings_csv(person(request)), "holdings.csv")
+
+
+@require_safe
+@signed_in
+def holding_detail(request: HttpRequest, security_id: int) -> HttpResponse:
+    user = person(request)
+    security = _security_of(request, security_id)
+    context = {
+        "security": security,
+        "holdings": [row for row in selectors.holdings_for(user) if row.security.pk == security.pk],
+        "history": selectors.history_for(user, security=security, limit=100),
+        "documents": security.documents.all(),
+        "status": chain_status(),
+    }
+    return render(request, "tokens/holding_detail.html", context)
+
+
+@require_safe
+@signed_in
+def history_file(request: HttpRequest, security_id: int) -> HttpResponse:
+    security = _security_of(request, security_id)
+    return csv_file(selectors.history_csv(person(request), security=security), f"history-{security.isin}.csv")
+
+
+def _security_of(request: HttpRequest, security_id: int) -> Security:
+    """A security on the chain that concerns this person; a private placement is nobody else's business."""
+    known = {security.pk: security for security in selectors.securities_known_to(person(request))}
+    if security_id not in known:
+        raise Http404
+    return known[security_id]
+
+
+@require_safe
+@signed_in
+def document(request: HttpRequest, document_id: int) -> HttpResponseBase:
+    """A document, for staff and for those who were solicited or hold."""
+    row = SecurityDocument.objects.select_related("security").filter(pk=document_id).first()
+    if row is None or not _may_read(request, row.security):
+        raise Http404
+    file = document_storage().open(row.path)
+    response = FileResponse(file, as_attachment=True, filename=f"{row.name}.pdf", content_type=row.content_type)
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+def _may_read(request: HttpRequest, security: Security) -> bool:
+    user = person(request)
+    if looks_after_securities(user):
+        return True
+    if Solicitation.objects.filter(security=security, investor=user).exists():
+        return True
+    return any(known.pk == security.pk for known in selectors.securities_known_to(user))
+
+
+# --- offers and subscriptions ----------------------------------------------------------------------------
+
+
+@require_safe
+@signed_in
+def subscriptions(request: HttpRequest) -> HttpResponse:
+    return render(request, "tokens/subscriptions.html", {"subscriptions": selectors.subscriptions_for(person(request))})
+
+
+@require_safe
+@signed_in
+def subscription_detail(request: HttpRequest, subscription_id: int) -> HttpResponse:
+    subscription = _subscription_of(request, subscription_id)
+    return render(request, "tokens/subscription_detail.html", _subscription_context(subscription))
+
+
+@require_safe
+@signed_in
+def subscription_status(request: HttpRequest, subscription_id: int) -> HttpResponse:
+    """The part of the page that is asked again until the allotment is final."""
+    subscription = _subscription_of(request, subscription_id)
+    return render(request, "tokens/subscription_status.html", _subscription_context(subscription))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def subscribe(request: HttpRequest, subscription_id: int) -> HttpResponse:
+    subscription = _subscription_of(request, subscription_id)
+    security = subscription.security
+    if subscription.state != Subscription.State.INVITED:
+        return redirect("tokens:subscription-detail", subscription.pk)
+    form = SubscribeForm(request.POST or None, security=security)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.subscribe(
+                subscription_id=subscription.pk,
+                actor=person(request),
+                units=form.cleaned_data["units"],
+                acknowledgements=form.acknowledgements(),
+            )
+        except DomainError as error:
+            form.add_error(None, str(error.message))
+        else:
+            return redirect("tokens:subscription-detail", subscription.pk)
+    context = {"form": form, "subscription": subscription, "security": security, "documents": security.documents.all()}
+    return render(request, "tokens/subscription_subscribe.html", context, status=400 if form.errors else 200)
+
+
+@require_POST
+@signed_in
+def decline(request: HttpRequest, subscription_id: int) -> HttpResponse:
+    subscription = _subscription_of(request, subscription_id)
+    act(
+        request,
+        lambda: services.decline_invitation(subscription_id=subscription.pk, actor=person(request)),
+        _("You declined. Nothing else is needed."),
+    )
+    return redirect("tokens:subscription-detail", subscription.pk)
+
+
+@require_POST
+@signed_in
+def withdraw(request: HttpRequest, subscription_id: int) -> HttpResponse:
+    subscription = _subscription_of(request, subscription_id)
+    act(
+        request,
+        lambda: services.withdraw_subscription(subscription_id=subscription.pk, actor=person(request)),
+        _("Your subscription is withdrawn. Do not pay for it."),
+    )
+    return redirect("tokens:subscription-detail", subscription.pk)
+
+
+def _subscription_of(request: HttpRequest, subscription_id: int) -> Subscription:
+    subscription = selectors.subscriptions_for(person(request)).filter(pk=subscription_id).first()
+    if subscription is None:
+        raise Http404
+    return subscription
+
+
+def _subscription_context(subscription: Subscription) -> dict[str, object]:
+    states = Subscription.State
+    paid = paid_so_far(subscription)
+    return {
+        "subscription": subscription,
+        "security": subscription.security,
+        "documents": subscription.security.documents.all(),
+        "due": subscription.due,
+        "paid": paid,
+        "missing": subscription.due - paid,
+        "allocated_value": subscription.security.value_of(subscription.allocated_units),
+        "timeline": transaction_timeline(subscription.mint) if subscription.mint else [],
+        "is_live": subscription.state in (states.ISSUING, states.IN_BLOCK),
+    }
+
+
+# --- receiving -------------------------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def receive(request: HttpRequest) -> HttpResponse:
+    """One's own address to hand on, and asking to be admitted to a security by its ISIN."""
+    user = person(request)
+    form = ReceiveForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        security = Security.objects.filter(isin=form.cleaned_data["isin"], state__in=Security.ON_CHAIN).first()
+        if security is None:
+            form.add_error("isin", _("There is no issued security with this ISIN. Nothing was asked for."))
+        else:
+            done = _("The issuer was asked. You see here when you are admitted.")
+            act(request, lambda: services.request_admission(security_id=security.pk, actor=user), done)
+            return redirect("tokens:receive")
+    wallet = primary_wallet(user)
+    sbt = sbt_for(wallet.address) if wallet else None
+    context = {
+        "form": form,
+        "wallet": wallet,
+        "is_verified": sbt is not None and sbt.standing is Standing.EFFECTIVE,
+        "requests": selectors.admissions_for(user),
+        "is_live": selectors.admissions_for(user)
+        .filter(state__in=[AdmissionRequest.State.ADMITTING, AdmissionRequest.State.IN_BLOCK])
+        .exists(),
+    }
+    return render(request, "tokens/receive.html", context, status=400 if form.errors else 200)

@@ -1,0 +1,203 @@
+"""Passing units on: form with pre-check, confirmation with the second factor, status until final."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from chain.selectors import chain_status, transaction_timeline
+from portal.access import signed_in, value_action
+from portal.exceptions import DomainError
+from portal.models import User
+from tokens import selectors, services
+from tokens.exceptions import FormReused
+from tokens.forms import AddressBookForm, TransferForm
+from tokens.models import Security
+from tokens.types import HoldingView, Precheck, TransferView
+from tokens.views.common import act, person
+
+
+@require_safe
+@signed_in
+def transfers(request: HttpRequest) -> HttpResponse:
+    user = person(request)
+    sendable = [row for row in selectors.holdings_for(user) if row.can_be_sent_here and row.units]
+    return render(request, "tokens/transfers.html", {"transfers": selectors.transfers_for(user), "sendable": sendable})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def transfer_new(request: HttpRequest, security_id: int) -> HttpResponse:
+    """Recipient and amount. What passes the pre-check goes on to the confirmation; nothing is asked of the chain yet."""
+    user = person(request)
+    security, holding = _holding_of(user, security_id)
+    form = TransferForm(request.POST or None, security=security, initial=_initial(request))
+    verdict = None
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        verdict = selectors.precheck(user, security, data["recipient"], data["amount"])
+        if verdict.can_send:
+            return redirect(_confirm_url(security, data))
+        form.add_error(None, verdict.refusal)
+    context = {
+        "form": form,
+        "security": security,
+        "holding": holding,
+        "verdict": verdict,
+        "book": selectors.address_book_for(user),
+        "status": chain_status(),
+    }
+    return render(request, "tokens/transfer_new.html", context, status=400 if form.errors else 200)
+
+
+def _initial(request: HttpRequest) -> dict[str, Any]:
+    return {
+        "form_token": uuid.uuid4(),
+        "recipient": request.GET.get("recipient", ""),
+        "amount": request.GET.get("amount", ""),
+    }
+
+
+def _confirm_url(security: Security, data: dict[str, Any]) -> str:
+    query = {"recipient": data["recipient"], "amount": data["amount"], "form_token": data["form_token"]}
+    return f"{reverse('tokens:transfer-confirm', args=[security.pk])}?{urlencode(query)}"
+
+
+@require_safe
+@signed_in
+def transfer_precheck(request: HttpRequest, security_id: int) -> HttpResponse:
+    """The answer while the holder types."""
+    user = person(request)
+    security, _holding = _holding_of(user, security_id)
+    verdict = selectors.precheck_typed(user, security, request.GET.get("recipient", ""), request.GET.get("amount", ""))
+    return render(request, "tokens/precheck.html", {"verdict": verdict, "security": security})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@value_action
+def transfer_confirm(request: HttpRequest, security_id: int) -> HttpResponse:
+    """Who gives what to whom, in one sentence; then the second factor; then it is asked of the chain, once."""
+    user = person(request)
+    security, holding = _holding_of(user, security_id)
+    form = TransferForm(request.POST if request.method == "POST" else request.GET, security=security)
+    if not form.is_valid():
+        messages.error(request, _("This transfer is not complete. Nothing was sent. Enter it again."))
+        return redirect("tokens:transfer-new", security.pk)
+    data = form.cleaned_data
+    if request.method == "POST":
+        try:
+            transfer = services.request_transfer(
+                security_id=security.pk,
+                actor=user,
+                recipient=data["recipient"],
+                units=data["amount"],
+                form_token=data["form_token"],
+            )
+        except FormReused:
+            raise
+        except DomainError as error:
+            return _confirmation(request, security, holding, data, refusal=error)
+        return redirect("tokens:transfer-detail", transfer.pk)
+    return _confirmation(request, security, holding, data)
+
+
+def _confirmation(
+    request: HttpRequest,
+    security: Security,
+    holding: HoldingView,
+    data: dict[str, Any],
+    refusal: DomainError | None = None,
+) -> HttpResponse:
+    verdict: Precheck = selectors.precheck(person(request), security, data["recipient"], data["amount"])
+    context = {
+        "security": security,
+        "holding": holding,
+        "recipient": data["recipient"],
+        "units": data["amount"],
+        "value": security.value_of(data["amount"]),
+        "form_token": data["form_token"],
+        "verdict": verdict,
+        "refusal": refusal,
+        "status": chain_status(),
+    }
+    return render(request, "tokens/transfer_confirm.html", context, status=refusal.status_code if refusal else 200)
+
+
+@require_safe
+@signed_in
+def transfer_detail(request: HttpRequest, transfer_id: int) -> HttpResponse:
+    return render(request, "tokens/transfer_detail.html", _transfer_context(request, transfer_id))
+
+
+@require_safe
+@signed_in
+def transfer_status(request: HttpRequest, transfer_id: int) -> HttpResponse:
+    """The part of the page that is asked again until the transfer can no longer be undone."""
+    return render(request, "tokens/transfer_status.html", _transfer_context(request, transfer_id))
+
+
+def _transfer_context(request: HttpRequest, transfer_id: int) -> dict[str, Any]:
+    view: TransferView | None = selectors.transfer_for(person(request), transfer_id)
+    if view is None:
+        raise Http404
+    transfer = view.transfer
+    transaction = transfer.transaction
+    return {
+        "view": view,
+        "transfer": transfer,
+        "security": transfer.security,
+        "value": transfer.security.value_of(transfer.units),
+        "timeline": transaction_timeline(transaction) if transaction else [],
+        "names": selectors.names_for(person(request), [transfer.sender, transfer.recipient]),
+        "is_live": transaction is not None and not transaction.is_settled,
+        "status": chain_status(),
+    }
+
+
+def _holding_of(user: User, security_id: int) -> tuple[Security, HoldingView]:
+    """A security this person may pass on from a wallet the platform keeps, and what they have of it."""
+    security = Security.objects.filter(pk=security_id, state__in=Security.ON_CHAIN).first()
+    holding = selectors.holding_for(user, security) if security else None
+    if security is None or holding is None or not (holding.units or holding.is_admitted):
+        raise Http404
+    return security, holding
+
+
+# --- address book ----------------------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def address_book(request: HttpRequest) -> HttpResponse:
+    user = person(request)
+    form = AddressBookForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        saved = act(
+            request,
+            lambda: services.save_address(actor=user, label=data["label"], address=data["address"]),
+            _("The address is saved."),
+        )
+        if saved:
+            return redirect("tokens:address-book")
+    context = {"form": form, "book": selectors.address_book_for(user)}
+    return render(request, "tokens/address_book.html", context, status=400 if form.errors else 200)
+
+
+@require_POST
+@signed_in
+def address_remove(request: HttpRequest, entry_id: int) -> HttpResponse:
+    act(
+        request,
+        lambda: services.remove_address(actor=person(request), entry_id=entry_id),
+        _("The address is removed from your book."),
+    )
+    return redirect("tokens:address-book")
