@@ -9,9 +9,9 @@ from babel import Locale
 from django.utils.translation import get_language
 
 CODES = frozenset(
-    code
+    str(code)
     for code in Locale("en").territories
-    if re.fullmatch(r"[A-Z]{2}", code)
+    if re.fullmatch(r"[A-Z]{2}", str(code))
     and code not in {"ZZ", "EU", "EZ", "UN", "QO", "XA", "XB", "AC", "CP", "DG", "EA", "IC", "TA", "CQ"}
 )
 
@@ -19,8 +19,8 @@ CODES = frozenset(
 @lru_cache(maxsize=4)
 def _choices(language: str) -> tuple[tuple[str, str], ...]:
     names = Locale.parse(language.split("-")[0]).territories
-    rest = sorted(((code, names[code]) for code in CODES if code != "JP"), key=lambda item: item[1])
-    return (("JP", names["JP"]), *rest)
+    rest = sorted(((code, str(names[code])) for code in CODES if code != "JP"), key=lambda item: item[1])
+    return (("JP", str(names["JP"])), *rest)
 
 
 def country_choices() -> tuple[tuple[str, str], ...]:

@@ -132,6 +132,10 @@ CELERY_BEAT_SCHEDULE = {
     "chain-reconcile": {"task": "chain.tasks.reconcile_task", "schedule": 1.0, "options": {"expires": 5}},
     "chain-index": {"task": "chain.tasks.index_task", "schedule": 1.0, "options": {"expires": 5}},
     "chain-fund": {"task": "chain.tasks.fund_task", "schedule": 2.0, "options": {"expires": 5}},
+    "kyc-clock": {"task": "kyc.tasks.token_clock_task", "schedule": 2.0, "options": {"expires": 5}},
+    "kyc-screenings": {"task": "kyc.tasks.sweep_screenings_task", "schedule": 10.0, "options": {"expires": 10}},
+    "kyc-notices": {"task": "kyc.tasks.send_notices_task", "schedule": 10.0, "options": {"expires": 10}},
+    "kyc-reviews": {"task": "kyc.tasks.announce_reviews_task", "schedule": 3600.0, "options": {"expires": 600}},
 }
 
 # --- people ------------------------------------------------------------------------------------------
