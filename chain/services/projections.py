@@ -101,7 +101,7 @@ def _unpaused(changes: Changes, log: DecodedLog, *, is_final: bool) -> None:
 
 
 def _authorised(changes: Changes, log: DecodedLog, *, is_final: bool) -> None:
-    changes.authorised[log.address] = int(log.args["amount"])
+    changes.authorised[log.address] = int(log.args["authorised"])
 
 
 def _sbt(changes: Changes, log: DecodedLog, *, is_final: bool) -> None:
@@ -136,6 +136,7 @@ MEANINGS: Final[Mapping[tuple[str, str], _Meaning]] = {
     (_TOKEN, "Paused"): _Meaning(_paused),
     (_TOKEN, "Unpaused"): _Meaning(_unpaused),
     (_TOKEN, "AuthorisedAmountRaised"): _Meaning(_authorised),
+    (_TOKEN, "AuthorisedAmountLowered"): _Meaning(_authorised),
     (_SBT, "SbtIssued"): _Meaning(_sbt, "holder"),
     (_SBT, "SbtRenewed"): _Meaning(_sbt, "holder"),
     (_SBT, "SbtSuspended"): _Meaning(_sbt, "holder"),
@@ -147,7 +148,7 @@ MEANINGS: Final[Mapping[tuple[str, str], _Meaning]] = {
 _FROZEN: Final = ("Frozen",)
 _ADMISSION: Final = ("Admitted", "Dismissed")
 _PAUSE: Final = ("Paused", "Unpaused")
-_AUTHORISED: Final = ("AuthorisedAmountRaised",)
+_AUTHORISED: Final = ("AuthorisedAmountRaised", "AuthorisedAmountLowered")
 _SBT_LIFE: Final = ("SbtIssued", "SbtRenewed", "SbtSuspended", "SbtReinstated", "SbtRevoked")
 _TRUST: Final = ("KeyDistrusted", "KeyTrustRestored")
 
