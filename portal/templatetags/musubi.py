@@ -230,8 +230,13 @@ def form_errors(form: BaseForm | None) -> list[tuple[str, str]]:
     found = [("", str(error)) for error in form.non_field_errors()]
     for field in form:
         target = field.id_for_label or f"{field.auto_id}_0"
-        found += [(target, str(error)) for error in field.errors]
+        found += [(target, _labelled(str(field.label), str(error))) for error in field.errors]
     return found
+
+
+def _labelled(label: str, error: str) -> str:
+    """“This field is required” says nothing in a list; with its label it does."""
+    return f"{label}{'：' if _is_japanese() else ': '}{error}" if label and label not in error else error
 
 
 GAUGE_MAX: Final = 300
@@ -312,3 +317,22 @@ def once_token(context: template.Context) -> SafeString:
     # What was posted and came back with mistakes keeps its token: nothing was done with it.
     token = request.POST.get(FIELD) or new_token(request.user)
     return format_html('<input type="hidden" name="{}" value="{}">', FIELD, token)
+
+
+@register.filter
+def without_placeholders(form: BaseForm) -> BaseForm:
+    """allauth repeats each label as a placeholder; a label that stays says it better."""
+    for field in form.fields.values() if form is not None else ():
+        field.widget.attrs.pop("placeholder", None)
+    return form
+
+
+@register.filter
+def button_kind(tags: Any) -> str:
+    """Our kind of button for the tags allauth gives its own."""
+    given = {str(tag).strip() for tag in (tags or ())} if not isinstance(tags, str) else set(tags.split(","))
+    if given & {"danger", "delete"}:
+        return "danger"
+    if "link" in given:
+        return "quiet"
+    return "secondary" if given & {"outline", "secondary", "minor", "tool", "cancel"} else "primary"
