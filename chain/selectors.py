@@ -103,20 +103,16 @@ def _sbt_view(record: SbtRecord, cursor: Cursor, distrusted: dict[str, datetime]
 
 
 def standing_of(record: SbtRecord, distrusted: dict[str, datetime], now: datetime) -> Standing:
-    """What `InvestorSBT.standingOf` would answer at `now`, in the contract's order of precedence."""
-    if record.revoked:
-        return Standing.NONE
-    if record.suspended:
-        return Standing.SUSPENDED
-    if now < record.effective_from:
-        return Standing.PENDING
-    if now >= record.expires_at:
-        return Standing.EXPIRED
-    if _is_distrusted(record.issuer, record.issued_at, distrusted):
-        return Standing.ISSUER_DISTRUSTED
-    if _is_distrusted(record.attestor, record.issued_at, distrusted):
-        return Standing.ATTESTOR_DISTRUSTED
-    return Standing.EFFECTIVE
+    """What `InvestorSBT.standingOf` would answer at `now`: the gravest first, as the contract orders them."""
+    answers = (
+        (record.revoked, Standing.NONE),
+        (record.suspended, Standing.SUSPENDED),
+        (_is_distrusted(record.issuer, record.issued_at, distrusted), Standing.ISSUER_DISTRUSTED),
+        (_is_distrusted(record.attestor, record.issued_at, distrusted), Standing.ATTESTOR_DISTRUSTED),
+        (now >= record.expires_at, Standing.EXPIRED),
+        (now < record.effective_from, Standing.PENDING),
+    )
+    return next((standing for applies, standing in answers if applies), Standing.EFFECTIVE)
 
 
 def _is_distrusted(key: str, at: datetime, distrusted: dict[str, datetime]) -> bool:

@@ -120,30 +120,23 @@ def _time(seconds: str) -> datetime:
     return datetime.fromtimestamp(int(seconds), tz=UTC)
 
 
-class _Meaning:
-    """How one event of one contract changes things, and by which argument its row is found again when it is undone."""
-
-    def __init__(self, fold: Callable[..., None], key: str = "") -> None:
-        self.fold = fold
-        self.key = key
-
-
-MEANINGS: Final[Mapping[tuple[str, str], _Meaning]] = {
-    (_TOKEN, "Transfer"): _Meaning(_transfer),
-    (_TOKEN, "Frozen"): _Meaning(_frozen, "account"),
-    (_TOKEN, "Admitted"): _Meaning(_admitted, "holder"),
-    (_TOKEN, "Dismissed"): _Meaning(_dismissed, "holder"),
-    (_TOKEN, "Paused"): _Meaning(_paused),
-    (_TOKEN, "Unpaused"): _Meaning(_unpaused),
-    (_TOKEN, "AuthorisedAmountRaised"): _Meaning(_authorised),
-    (_TOKEN, "AuthorisedAmountLowered"): _Meaning(_authorised),
-    (_SBT, "SbtIssued"): _Meaning(_sbt, "holder"),
-    (_SBT, "SbtRenewed"): _Meaning(_sbt, "holder"),
-    (_SBT, "SbtSuspended"): _Meaning(_sbt, "holder"),
-    (_SBT, "SbtReinstated"): _Meaning(_sbt, "holder"),
-    (_SBT, "SbtRevoked"): _Meaning(_sbt, "holder"),
-    (_SBT, "KeyDistrusted"): _Meaning(_distrusted, "key"),
-    (_SBT, "KeyTrustRestored"): _Meaning(_trusted, "key"),
+#: What one event of one contract changes.
+MEANINGS: Final[Mapping[tuple[str, str], Callable[..., None]]] = {
+    (_TOKEN, "Transfer"): _transfer,
+    (_TOKEN, "Frozen"): _frozen,
+    (_TOKEN, "Admitted"): _admitted,
+    (_TOKEN, "Dismissed"): _dismissed,
+    (_TOKEN, "Paused"): _paused,
+    (_TOKEN, "Unpaused"): _unpaused,
+    (_TOKEN, "AuthorisedAmountRaised"): _authorised,
+    (_TOKEN, "AuthorisedAmountLowered"): _authorised,
+    (_SBT, "SbtIssued"): _sbt,
+    (_SBT, "SbtRenewed"): _sbt,
+    (_SBT, "SbtSuspended"): _sbt,
+    (_SBT, "SbtReinstated"): _sbt,
+    (_SBT, "SbtRevoked"): _sbt,
+    (_SBT, "KeyDistrusted"): _distrusted,
+    (_SBT, "KeyTrustRestored"): _trusted,
 }
 _FROZEN: Final = ("Frozen",)
 _ADMISSION: Final = ("Admitted", "Dismissed")
@@ -159,7 +152,7 @@ def changes_of(logs: Iterable[DecodedLog], *, final_number: int) -> Changes:
     for log in logs:
         meaning = MEANINGS.get((log.kind, log.event))
         if meaning is not None:
-            meaning.fold(changes, log, is_final=log.block_number <= final_number)
+            meaning(changes, log, is_final=log.block_number <= final_number)
     return changes
 
 
