@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gzip
 import hashlib
 import importlib.util
-import json
 import os
 import platform
 import shutil
@@ -20,17 +18,16 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import quote
 
 import psycopg
 import redis
 
+from portal.demo.chain_keeper import ChainKeeper, Node
 from portal.demo.layout import ROOT
 
 #: Longest path a Unix socket may have everywhere (macOS: 104 bytes with the final zero).
@@ -44,10 +41,10 @@ class ServiceFailed(Exception):
 
 class Service(Protocol):
     name: str
+    process: subprocess.Popen[bytes] | None
 
     def start(self) -> str: ...
     def stop(self) -> None: ...
-    def pids(self) -> list[int]: ...
 
 
 def free_port(preferred: int) -> int:
@@ -165,9 +162,6 @@ class Postgres:
     def stop(self) -> None:
         """Fast shutdown: sessions are ended, everything is written, no recovery is needed at the next start."""
         stop_process(self.process, signal.SIGINT)
-
-    def pids(self) -> list[int]:
-        return [self.process.pid] if self.process else []
 
     def _socket_folder(self) -> Path:
         """Below the run directory, or in the system's temporary folder when a deep clone makes that path too long."""
@@ -294,7 +288,8 @@ class Redis:
 
     def start(self) -> str:
         self.folder.mkdir(parents=True, exist_ok=True)
-        port = free_port(self.preferred_port)
+        # Kept for the next start: processes that run already know this address.
+        port = self.preferred_port = free_port(self.preferred_port)
         settings = self.folder / "redis.conf"
         settings.touch(mode=0o600)
         settings.write_text(
@@ -316,9 +311,6 @@ class Redis:
 
     def stop(self) -> None:
         stop_process(self.process, signal.SIGTERM, seconds=5)
-
-    def pids(self) -> list[int]:
-        return [self.process.pid] if self.process else []
 
 
 def _redis_binary() -> Path:
@@ -342,35 +334,30 @@ class Anvil:
     """An EVM node with a block every second, finalised two blocks later, whose chain is kept between runs.
 
     anvil writes its whole chain only when it ends, or every N seconds into the file it reads. A day of empty blocks is
-    150 MB of that, and a `kill -9` in the middle of the write leaves nothing. So we keep it ourselves: a thread looks
-    at every block, and one with transactions in it is followed by a compressed snapshot, beside and renamed, before it
-    can be finalised. Empty blocks are saved every five minutes. What the node writes when it ends in order is read
-    too, and the newest readable file wins.
+    150 MB of that, and a `kill -9` in the middle of the write leaves nothing. `portal.demo.chain_keeper` keeps it
+    instead, so that no block that was final is ever lost: the database never knows more than the chain.
     """
 
     name = "chain"
-    block_seconds = 1
-    _snapshot_every_blocks = 300
 
     def __init__(self, folder: Path, log: Path, *, port: int = 8545, keep: bool = True) -> None:
-        self.folder, self.log, self.preferred_port, self.keep = folder, log, port, keep
+        self.folder, self.log, self.preferred_port = folder, log, port
         self.process: subprocess.Popen[bytes] | None = None
-        self.url = ""
-        self._stopping = threading.Event()
-        self._keeper: threading.Thread | None = None
+        self.keeper = ChainKeeper(folder) if keep else None
 
     def start(self) -> str:
         self.folder.mkdir(parents=True, exist_ok=True)
-        port = free_port(self.preferred_port)
-        self.url = f"http://127.0.0.1:{port}"
+        port = self.preferred_port = free_port(self.preferred_port)
+        url = f"http://127.0.0.1:{port}"
         command = [str(_anvil_binary()), "--host", "127.0.0.1", "--port", str(port), "--chain-id", "31337"]
-        command += ["--block-time", str(self.block_seconds), "--slots-in-an-epoch", "1", "--silent"]
+        command += ["--block-time", "1", "--slots-in-an-epoch", "1", "--silent"]
         # States of the last blocks only: nothing asks what a balance was further back than the finalised block.
         command += ["--prune-history", "256"]
-        if self.keep:
-            saved = self._newest_state()
+        if self.keeper:
+            self.keeper.stop()
+            saved = self.keeper.saved_chain()
             command += ["--load-state", str(saved)] if saved else []
-            command += ["--dump-state", str(self.folder / "exit.json")]
+            command += ["--dump-state", str(self.keeper.exit_file)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
@@ -381,84 +368,16 @@ class Anvil:
                 preexec_fn=end_with_parent(signal.SIGTERM),
                 cwd=self.folder,
             )
-        wait_until(self._answers, process=self.process, seconds=60, what="anvil", log=self.log)
-        if self.keep:
-            self._stopping.clear()
-            self._keeper = threading.Thread(target=self._keep_state, name="chain-keeper", daemon=True)
-            self._keeper.start()
-        return self.url
+        node = Node(url)
+        wait_until(node.answers, process=self.process, seconds=60, what="anvil", log=self.log)
+        if self.keeper:
+            self.keeper.follow(node)
+        return url
 
     def stop(self) -> None:
-        self._stopping.set()
-        if self._keeper:
-            self._keeper.join(10)
-        if self.keep and self.process and self.process.poll() is None:
-            with contextlib.suppress(OSError, ValueError):
-                self.save()
+        if self.keeper:
+            self.keeper.stop()
         stop_process(self.process, signal.SIGTERM, seconds=30)
-
-    def pids(self) -> list[int]:
-        return [self.process.pid] if self.process else []
-
-    def save(self) -> None:
-        """Write the whole chain to `snapshot.json.gz`, so that an older one stands until the new one is complete."""
-        dumped = bytes.fromhex(self._rpc("anvil_dumpState", [])[2:])
-        draft = self.folder / "snapshot.new"
-        with draft.open("wb") as file:
-            file.write(dumped if dumped[:2] == b"\x1f\x8b" else gzip.compress(dumped, 1))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.folder / "snapshot.json.gz")
-
-    def _keep_state(self) -> None:
-        saved = seen = self._head()
-        while not self._stopping.wait(0.4):
-            try:
-                head = self._head()
-                busy = any(self._transactions_in(number) for number in range(seen + 1, head + 1))
-                seen = head
-                if busy or head - saved >= self._snapshot_every_blocks:
-                    self.save()
-                    saved = head
-            except (OSError, ValueError, KeyError, TypeError):
-                continue  # the node is busy or gone; the supervisor decides what that means
-
-    def _newest_state(self) -> Path | None:
-        """The readable saved chain with the highest block, as a file anvil can load."""
-        best: tuple[int, bytes] | None = None
-        for name, opener in (("snapshot.json.gz", gzip.open), ("exit.json", open)):
-            path = self.folder / name
-            try:
-                with opener(path, "rb") as file:
-                    content: bytes = file.read()
-                height = int(json.loads(content)["best_block_number"])
-            except (OSError, EOFError, ValueError, KeyError, TypeError):
-                continue  # absent, or cut off while it was written
-            if best is None or height >= best[0]:
-                best = (height, content)
-        if best is None:
-            return None
-        path = self.folder / "load.json"
-        path.write_bytes(best[1])
-        return path
-
-    def _head(self) -> int:
-        return int(self._rpc("eth_blockNumber", []), 16)
-
-    def _transactions_in(self, number: int) -> int:
-        return int(self._rpc("eth_getBlockTransactionCountByNumber", [hex(number)]), 16)
-
-    def _answers(self) -> bool:
-        try:
-            return self._head() >= 0
-        except (OSError, ValueError):
-            return False
-
-    def _rpc(self, method: str, params: Sequence[object]) -> Any:
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-        request = urllib.request.Request(self.url, data=body, headers={"content-type": "application/json"})  # noqa: S310
-        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
-            return json.load(response)["result"]
 
 
 def _anvil_binary() -> Path:

@@ -92,7 +92,7 @@ class Demo:
         try:
             environment = self._start()
             self._announce(environment, seconds=time.monotonic() - began)
-            watch(self.children, until=self.stopping)
+            watch(self.children, self.services.running, until=self.stopping)
         except KeyboardInterrupt:
             pass
         except Exception as error:

@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from portal.demo.services import end_with_parent, stop_process, tail
+from portal.demo.services import Service, end_with_parent, stop_process, tail
 
 #: A process that fell over this often within a minute will not come up by itself.
 _MOST_RESTARTS_A_MINUTE = 5
@@ -102,9 +102,13 @@ def make_children(
     return children
 
 
-def watch(children: list[Child], *, until: threading.Event) -> None:
-    """Start again what ends, until the event is set."""
+def watch(children: list[Child], services: list[Service], *, until: threading.Event) -> None:
+    """Start again what ends, until the event is set. A service comes back at the address it had."""
     while not until.wait(0.5):
+        for service in services:
+            if service.process is not None and service.process.poll() is not None and not until.is_set():
+                print(f"{service.name} ended with status {service.process.returncode}; starting it again", flush=True)
+                service.start()
         for child in children:
             if child.has_ended and not until.is_set():
                 status = child.process.returncode if child.process else "?"
