@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, resolve, reverse
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
@@ -61,6 +61,19 @@ class StaffSecondFactorMiddleware:
         except Resolver404:
             return True
         return name in self.OPEN_NAMES or name.startswith("mfa_")
+
+
+class BackOfficePolicyMiddleware:
+    """Pages beneath /admin/ get the content policy their framework needs; all others keep the strict one."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if request.path_info.startswith(reverse("admin:index")):
+            response._csp_replace = settings.BACK_OFFICE_SECURITY_POLICY  # type: ignore[attr-defined]
+        return response
 
 
 class DomainErrorMiddleware:

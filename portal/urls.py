@@ -1,15 +1,10 @@
 """The addresses of the whole site."""
 
-from allauth.account.decorators import secure_admin_login
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 
 from portal.views.pages import favicon
-
-# The back office has no door of its own: sign-in, and with it the second factor, is allauth's.
-admin.autodiscover()
-admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 urlpatterns = [
     path("accounts/", include("allauth.urls")),
