@@ -55,6 +55,9 @@ HOLDERS: Final = {
     ChainRole.ADMIN: SignerRole.ADMIN,
 }
 
+#: Two officers, each with a key of their own.
+ATTESTORS_HELD: Final = 2
+
 
 def deploy_platform(*, profile: str) -> None:
     """Make the platform's signers, deploy AccessManager and InvestorSBT, wire the roles; return once all is mined.
@@ -113,9 +116,14 @@ def ensure_signers(plan: Profile) -> dict[str, Signer]:
     roles = [SignerRole.DEPLOYER, SignerRole.GAS_FUNDER, *HOLDERS.values()]
     found = {role: create_platform_signer(role=role) for role in roles}
     if plan.holds_attestor:
-        attestor = Signer.objects.filter(chain_id=settings.CHAIN_ID, role=SignerRole.ATTESTOR).order_by("pk").first()
-        found[SignerRole.ATTESTOR] = attestor or create_platform_signer(role=SignerRole.ATTESTOR)
+        for _number in range(len(held_attestors()), ATTESTORS_HELD):
+            create_platform_signer(role=SignerRole.ATTESTOR)
     return found
+
+
+def held_attestors() -> list[Signer]:
+    """The attesting keys we hold for officers, oldest first; none in production."""
+    return list(Signer.objects.filter(chain_id=settings.CHAIN_ID, role=SignerRole.ATTESTOR).order_by("pk"))
 
 
 def fund_on_a_development_chain(rpc: Rpc, funder: Signer) -> None:
@@ -161,9 +169,9 @@ def _deployed(deployer: Signer, kind: str, *args: Any) -> str:
 def _wire(plan: Profile, signers: dict[str, Signer], *, manager: str, sbt: str) -> None:
     """Labels, function roles, guardian, members and admin in one transaction, whose last step ends the deployer."""
     delays = {ChainRole.TOKEN_CONTROLLER: int(plan.controller_delay.total_seconds())}
-    holders = {role: signers[name].address for role, name in HOLDERS.items()}
-    if SignerRole.ATTESTOR in signers:
-        holders[ChainRole.ATTESTOR] = signers[SignerRole.ATTESTOR].address
+    holders = [(role, signers[name].address) for role, name in HOLDERS.items()]
+    if plan.holds_attestor:
+        holders += [(ChainRole.ATTESTOR, attestor.address) for attestor in held_attestors()]
 
     def manage(function: str, *args: Any) -> bytes:
         return abi.encode_call("AccessManager", function, *args)
@@ -172,7 +180,7 @@ def _wire(plan: Profile, signers: dict[str, Signer], *, manager: str, sbt: str) 
         *(manage("labelRole", int(role), role.name) for role in ChainRole if role is not ChainRole.ADMIN),
         *operations.function_role_calls("InvestorSBT", sbt, operations.SBT_FUNCTION_ROLES),
         manage("setRoleGuardian", int(ChainRole.TOKEN_CONTROLLER), int(ChainRole.COUNCIL)),
-        *(manage("grantRole", int(role), holder, delays.get(role, 0)) for role, holder in holders.items()),
+        *(manage("grantRole", int(role), holder, delays.get(role, 0)) for role, holder in holders),
         manage("renounceRole", int(ChainRole.ADMIN), signers[SignerRole.DEPLOYER].address),
     ]
     data = abi.encode_call("AccessManager", "multicall", calls)
