@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.core.validators import DecimalValidator, MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 
@@ -21,6 +25,12 @@ class UnitsField(models.DecimalField):
         kwargs["max_digits"] = 78
         kwargs["decimal_places"] = 0
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+
+    @cached_property
+    def validators(self) -> list[Any]:
+        # Django's own check of digits wants a Decimal; ours are whole numbers, bounded by their 256 bits.
+        bounds = [MinValueValidator(0), MaxValueValidator(2**256 - 1)]
+        return [*(each for each in super().validators if not isinstance(each, DecimalValidator)), *bounds]
 
     def from_db_value(self, value: object, *_: object) -> int | None:
         return None if value is None else int(value)  # type: ignore[call-overload,no-any-return]
@@ -109,11 +119,12 @@ class ChainTransaction(models.Model):
         EXPIRED = "expired", _("Ran out of time before it was submitted")
         REFUSED = "refused", _("Refused before it was submitted")
 
-    #: REVERTED is provisional until its block is final: a reorganisation sends it back to BROADCAST.
+    #: REVERTED and CANCELLED are provisional until their block is final: a reorganisation sends them back to BROADCAST,
+    #: where the cancelling attempt, once there is one, may be the one that is mined.
     TRANSITIONS = {
         State.QUEUED: {State.SIGNED, State.EXPIRED, State.REFUSED},
         State.SIGNED: {State.BROADCAST, State.MINED, State.REVERTED, State.CANCELLING},
-        State.BROADCAST: {State.MINED, State.REVERTED, State.CANCELLING},
+        State.BROADCAST: {State.MINED, State.REVERTED, State.CANCELLING, State.CANCELLED},
         State.CANCELLING: {State.CANCELLED, State.MINED, State.REVERTED},
         State.MINED: {State.FINAL, State.BROADCAST, State.REVERTED},
         State.REVERTED: {State.BROADCAST, State.MINED},

@@ -129,17 +129,19 @@ def _receipt_fields(attempt: Attempt, receipt: Receipt, reason: str) -> dict[str
 
 
 def revert_reason(rpc: Rpc, attempt: Attempt, receipt: Receipt) -> str:
-    """Why it reverted, from replaying it on the state before its block: receipts do not say. Best effort."""
+    """Why it reverted: receipts do not say, so it is replayed on the state before its block, and after it.
+
+    Best effort: what made it fail may be in its own block, and undone there again.
+    """
     row = ChainTransaction.objects.select_related("signer").get(pk=attempt.transaction_id)
     if as_int(receipt["gasUsed"]) == row.gas_limit:
         return "out of gas"
     call = {"from": row.signer.address, "data": as_hex(row.data), "value": hex(row.value_wei)}
-    parent = hex(max(as_int(receipt["blockNumber"]) - 1, 0))
-    try:
-        rpc.call("eth_call", call | ({"to": row.to} if row.to else {}), parent)
-    except RpcError as error:
-        return abi.decode_error(error.revert_data)
-    return "reverted"
+    number = as_int(receipt["blockNumber"])
+    replay = call | ({"to": row.to} if row.to else {})
+    answers = rpc.batch([("eth_call", [replay, hex(at)]) for at in (max(number - 1, 0), number)])
+    reasons = (abi.decode_error(a.revert_data) for a in answers if isinstance(a, RpcError) and a.is_revert)
+    return next(reasons, "reverted")
 
 
 # --- blocks: reorganisation and finality -------------------------------------------------------------------------
