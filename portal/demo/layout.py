@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 _SECRETS = {
     "SECRET_KEY": lambda: secrets.token_urlsafe(48),
     "KEYSTORE_PASSWORD": lambda: secrets.token_urlsafe(24),
-    "EVIDENCE_KEYS": lambda: Fernet.generate_key().decode(),
+    "EVIDENCE_KEYS": lambda: str(Fernet.generate_key().decode()),
     "REDIS_PASSWORD": lambda: secrets.token_urlsafe(24),
     "DEMO_PASSWORD": lambda: "demo-" + secrets.token_hex(6),
     "DEMO_TOTP_SEED": lambda: secrets.token_hex(20),

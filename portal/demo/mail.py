@@ -7,10 +7,8 @@ import email.policy
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import cast
 
 _SEPARATOR = b"\n" + b"-" * 79 + b"\n"
 
@@ -40,7 +38,7 @@ def sent_mail(folder: Path, *, recipient: str = "", limit: int = 50) -> list[Sen
 
 
 def _read(raw: bytes) -> SentMail:
-    message = cast("EmailMessage", email.message_from_bytes(raw, policy=email.policy.default))
+    message = email.message_from_bytes(raw, policy=email.policy.default)
     body = message.get_body(preferencelist=("plain", "html"))
     text = body.get_content() if body else ""
     if body and body.get_content_subtype() == "html":

@@ -123,6 +123,7 @@ class Demo:
         port = free_port(self.port or int(os.environ.get("PORT", "8000")))
         self.address = f"http://localhost:{port}"
         environment |= {"DEMO": "1", "PORT": str(port), "SITE_ADDRESS": self.address}
+        environment.setdefault("CHAIN_PROFILE", "demo")
         environment.setdefault("WEB_CONCURRENCY", "1")
         environment.setdefault("WORKER_CONCURRENCY", "2")
         environment.setdefault("CSRF_TRUSTED_ORIGINS", self.address)

@@ -7,8 +7,6 @@ world is left alone.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,7 +19,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from portal.demo.papers import sample_terms_sheet
-from portal.demo.people import BY_KEY, PEOPLE, SamplePerson, password
+from portal.demo.people import PEOPLE, SamplePerson, password
+from portal.demo.verification import ensure_submitted, ensure_verified, prepare_officers
+from portal.demo.waiting import Report, WorldStuck, until
 from portal.models import Role, User
 
 #: DOMAIN §3: the issue the trial modelled. JPY 1,000,000,000 in denominations of JPY 100,000, one year, 0.8 %.
@@ -31,22 +31,12 @@ RATE_BPS = 80
 SYMBOL = "MSB1"
 ISIN = "JP300000MS14"
 HELD_BY_A = 300
-#: The chain makes a block a second; a step that takes this long will not happen.
-PATIENCE_SECONDS = 180
-
-Report = Callable[[str], None]
-
-
-class WorldStuck(Exception):
-    """A step did not become true in time; the message says which."""
 
 
 def build(report: Report = lambda line: None) -> None:
     """Bring the sample world to its full state. Needs running workers: they carry its transactions to the chain."""
     people = {person.key: ensure_account(person) for person in PEOPLE}
     report("people can sign in")
-    from portal.demo.verification import ensure_submitted, ensure_verified, prepare_officers
-
     prepare_officers(people)
     ensure_verified({key: people[key] for key in ("investor_a", "investor_b")}, people, report)
     ensure_submitted("investor_c", people["investor_c"])
@@ -54,17 +44,6 @@ def build(report: Report = lambda line: None) -> None:
     security = ensure_security(people, report)
     ensure_holding(people, security, HELD_BY_A, report)
     ensure_admitted(people, security, report)
-
-
-def until(what: str, test: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS) -> Any:
-    """Wait for the workers to make `test` true, and answer its value. Raises WorldStuck."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = test()
-        if value:
-            return value
-        time.sleep(0.25)
-    raise WorldStuck(f"{what} did not happen within {seconds:.0f} s")
 
 
 # --- people --------------------------------------------------------------------------------------------------------
@@ -190,7 +169,7 @@ def ensure_holding(people: dict[str, User], security: Any, units: int, report: R
         subscription.refresh_from_db()
         if subscription.state == state.FAILED:
             raise WorldStuck(f"the issue to investor A failed: {subscription.error_code}")
-        return bool(subscription.state == state.ISSUED)
+        return bool(subscription.state == state.ALLOTTED)
 
     until("the issue to investor A", issued)
     report(f"investor A holds {units} units")
@@ -214,4 +193,4 @@ def ensure_admitted(people: dict[str, User], security: Any, report: Report) -> N
     report("investor B is admitted")
 
 
-__all__ = ["BY_KEY", "WorldStuck", "build", "until"]
+__all__ = ["WorldStuck", "build"]
