@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 
 from django.db import models
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
-from kyc.models import Application, Party, Wallet
+from kyc.countries import country_name
+from kyc.models import Application, Decision, Party, SearchTerm, Wallet
+from kyc.names import tidy, tidy_kana
+from kyc.sections import Section, holder_of
 from portal.models import User
 
 
@@ -129,3 +136,147 @@ def verified_parties(*, search: str = "") -> list[Party]:
 def names_by_user(user_ids: Iterable[int]) -> dict[int, str]:
     """The verified names behind accounts, for staff pages; accounts without one are left out (one query)."""
     return dict(Party.objects.filter(user_id__in=set(user_ids)).values_list("user_id", "name"))
+
+
+# --- pages -----------------------------------------------------------------------------------------------------
+
+
+def answers_of(application: Application, section: Section) -> list[tuple[str, str]]:
+    """(question, answer) of one section in the reader's language; unanswered ones as “—”."""
+    rows = []
+    for field in section.fields:
+        holder = holder_of(application, field)
+        column = holder._meta.get_field(field)
+        rows.append((str(column.verbose_name), _shown(holder, field)))  # type: ignore[union-attr]
+    return rows
+
+
+def _shown(holder: models.Model, field: str) -> str:
+    value = getattr(holder, field)
+    if value is None or value == "":
+        return "—"
+    if isinstance(value, bool):
+        return str(_("Yes") if value else _("No"))
+    if field in ("nationality", "residence", "country"):
+        return country_name(value)
+    if isinstance(value, date):
+        return date_format(value, "DATE_FORMAT")
+    display = getattr(holder, f"get_{field}_display", None)
+    return str(display()) if display else str(value)
+
+
+PAGE_SIZE = 50
+#: Counting further than this costs time and tells nobody more.
+COUNT_CAP = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFilter:
+    """What the officer wants to see; every part from the address."""
+
+    state: str = ""
+    kind: str = ""
+    owner: str = ""
+    age_days: int = 0
+    open_hits: bool = False
+    search: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePage:
+    """One page of the queue, oldest first, and the key of the next one."""
+
+    cases: list[Application]
+    next_after: str
+
+
+def queue(*, filters: QueueFilter, officer: User, after: str = "") -> QueuePage:
+    """The cases that match, oldest submission first; a keyset page, so page 1,000 costs what page 1 costs.
+
+    Two queries. `after` is `QueuePage.next_after` of the page before; nonsense starts at the beginning.
+    """
+    cases = _filtered(filters, officer).select_related("assigned_to", "user").order_by("submitted_at", "id")
+    if key := _read_key(after):
+        at, pk = key
+        cases = cases.filter(models.Q(submitted_at__gt=at) | models.Q(submitted_at=at, id__gt=pk))
+    rows = list(cases[: PAGE_SIZE + 1])
+    more = len(rows) > PAGE_SIZE
+    rows = rows[:PAGE_SIZE]
+    return QueuePage(rows, _key(rows[-1]) if more else "")
+
+
+def _key(application: Application) -> str:
+    return f"{application.submitted_at.isoformat()}_{application.pk}" if application.submitted_at else ""
+
+
+def _read_key(text: str) -> tuple[datetime, int] | None:
+    at, separator, pk = text.rpartition("_")
+    try:
+        return (datetime.fromisoformat(at), int(pk)) if separator else None
+    except ValueError:
+        return None
+
+
+def _filtered(filters: QueueFilter, officer: User) -> models.QuerySet[Application]:
+    cases = _in_state(filters.state)
+    if filters.kind:
+        cases = cases.filter(kind=filters.kind)
+    if filters.owner == "me":
+        cases = cases.filter(assigned_to=officer)
+    elif filters.owner == "nobody":
+        cases = cases.filter(assigned_to__isnull=True)
+    if filters.age_days:
+        cases = cases.filter(submitted_at__lte=timezone.now() - timedelta(days=filters.age_days))
+    if filters.open_hits:
+        cases = cases.filter(open_hits__gt=0)
+    return _found(cases, filters.search) if filters.search.strip() else cases
+
+
+def _in_state(state: str) -> models.QuerySet[Application]:
+    cases = Application.objects.filter(submitted_at__isnull=False)
+    if state == "all":
+        return cases
+    if state == "on_chain":
+        return cases.filter(state__in=Application.ON_CHAIN)
+    return cases.filter(state=state) if state else cases.filter(state__in=Application.WITH_OFFICERS)
+
+
+def _found(cases: models.QuerySet[Application], search: str) -> models.QuerySet[Application]:
+    text = tidy(search).casefold()
+    if re.fullmatch(r"k-?\d{1,12}", text):
+        return cases.filter(pk=int(text.lstrip("k-")))
+    if "@" in text:
+        return cases.filter(user__email__startswith=text)
+    terms = SearchTerm.objects.filter(models.Q(text__startswith=text) | models.Q(text__startswith=tidy_kana(text)))
+    return cases.filter(pk__in=terms.values("application"))
+
+
+def queue_counts() -> dict[str, int]:
+    """How many cases wait in each state, at most COUNT_CAP each (then “1000+”). One query per state."""
+    return {
+        state.value: Application.objects.filter(state=state).order_by()[: COUNT_CAP + 1].count()
+        for state in Application.WITH_OFFICERS
+    }
+
+
+def waiting_for(officer: User) -> int | None:
+    """How many cases this officer could take, for the menu; None if there are none."""
+    return Application.objects.filter(state__in=Application.WITH_OFFICERS)[:COUNT_CAP].count() or None
+
+
+def next_case(*, officer: User, after_id: int | None = None) -> Application | None:
+    """The oldest case this officer may take: not their own, nobody else's, not approved first by them."""
+    cases = (
+        Application.objects.filter(state__in=Application.WITH_OFFICERS)
+        .filter(models.Q(assigned_to__isnull=True) | models.Q(assigned_to=officer))
+        .exclude(user=officer)
+        .exclude(
+            state=Application.State.APPROVED_FIRST,
+            decisions__officer=officer,
+            decisions__is_standing=True,
+            decisions__verdict=Decision.Verdict.APPROVE,
+        )
+    )
+    if after_id is not None:
+        cases = cases.exclude(pk=after_id)
+    return cases.order_by("submitted_at", "id").first()

@@ -102,7 +102,9 @@ def pdf() -> bytes:
     return buffer.getvalue()
 
 
-def add(application: Application, user: User, kind: str, content: bytes, name: str = "document.png", **more: Any) -> Any:
+def add(
+    application: Application, user: User, kind: str, content: bytes, name: str = "document.png", **more: Any
+) -> Any:
     return services.add_evidence(
         application_id=application.pk,
         user=user,
@@ -200,9 +202,7 @@ def approved(submitted: Application, reviewer: User, second_reviewer: User) -> A
 
 def approve(application: Application, first: User, second: User) -> Application:
     services.claim(application_id=application.pk, officer=first)
-    services.decide(
-        application_id=application.pk, officer=first, verdict="approve", reason="clear", risk_rating="low"
-    )
+    services.decide(application_id=application.pk, officer=first, verdict="approve", reason="clear", risk_rating="low")
     services.confirm(application_id=application.pk, officer=second, agrees=True, reason="agreed")
     application.refresh_from_db()
     return application

@@ -10,7 +10,7 @@ import pytest
 from chain.gateway import gateway
 from chain.types import SignerRole, Standing
 from kyc import services
-from kyc.models import Application, LifecycleStep, Party
+from kyc.models import Application, Party
 from kyc.selectors import InvestorStatus, investor_status, primary_wallet
 from portal.models import User
 

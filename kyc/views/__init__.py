@@ -1,0 +1,1 @@
+"""Pages: permission, form, service, message, redirect. `applicant` for people, `officer` for staff."""
