@@ -141,6 +141,9 @@ class SecurityForm(forms.Form):
             self.add_error("maturity_date", _("The maturity date must be after the issue date."))
         if record and maturity and record > maturity:
             self.add_error("record_date", _("The record date must not be after the maturity date."))
+        lock_up = data.get("lock_up_until")
+        if lock_up and maturity and lock_up > maturity:
+            self.add_error("lock_up_until", _("The lock-up must not end after the maturity date."))
         return data
 
     def terms(self) -> dict[str, Any]:
@@ -255,7 +258,9 @@ class ControlForm(forms.Form):
         label=_("Holder's address"), max_length=64, required=False, help_text=_("For a freeze or a dismissal.")
     )
     units = UnitsField(
-        label=_("Units to freeze"), required=False, help_text=_("For a freeze: how many more than are frozen already.")
+        label=_("Units frozen afterwards"),
+        required=False,
+        help_text=_("For a freeze: how many in all, more than are frozen now."),
     )
     reason = forms.CharField(label=_("Reason"), widget=forms.Textarea(attrs={"rows": 3}), max_length=1000)
     form_token = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4)

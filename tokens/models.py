@@ -149,6 +149,12 @@ class Security(models.Model):
                 name="tokens_security_dates_in_order",
             ),
             models.CheckConstraint(
+                condition=Q(lock_up_until__isnull=True) | Q(lock_up_until__lte=F("maturity_date")),
+                name="tokens_security_lock_up_ends",
+            ),
+            # The contract keeps balances in 96 bits.
+            models.CheckConstraint(condition=Q(authorised_units__lt=2**96 - 1), name="tokens_security_fits_contract"),
+            models.CheckConstraint(
                 condition=Q(token__isnull=False) | ~Q(state__in=["offered", "live", "matured"]),
                 name="tokens_security_on_chain_has_address",
             ),
@@ -536,7 +542,7 @@ class ControlAction(models.Model):
     security = models.ForeignKey(Security, on_delete=models.PROTECT, related_name="control_actions")
     kind = models.CharField(max_length=10, choices=Kind.choices)
     holder = AddressField(null=True, blank=True)
-    units = UnitsField(null=True, blank=True, help_text="to be frozen, beyond what is frozen already")
+    units = UnitsField(null=True, blank=True, help_text="frozen in all after this action")
     reason = models.TextField(_("reason"))
     state = models.CharField(max_length=10, choices=State.choices, default=State.REQUESTED)
     form_token = models.UUIDField()

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from chain.gateway import gateway, parse_address
 from django.db.models import Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from chain.exceptions import InvalidAddress, NodeUnavailable
+from chain.gateway import gateway, parse_address
 from chain.selectors import balances_for, restriction_reason, restriction_sentence, sbts_for, token_state
 from chain.types import BalanceView, Category, Restriction, SbtView, Standing
 from kyc.selectors import wallets_for
@@ -358,12 +358,12 @@ def _balance_line(facts: Facts) -> PrecheckLine:
 
 
 def _lot_line(facts: Facts) -> PrecheckLine:
-    """The contract's lot rule: a part must be a lot and leave a lot; the whole holding may always go."""
+    """The contract's lot rule: what is sent must be a lot, and so must what is left, if anything is."""
     security, rest = facts.security, facts.held_units - facts.units
     lot = format_units(security.minimum_lot_units, decimals=security.decimals)
     if security.whole_balance_only:
         return PrecheckLine("lot", rest == 0, _("Only the whole holding can be transferred."))
-    fits = rest == 0 or (facts.units >= security.minimum_lot_units and not 0 < rest < security.minimum_lot_units)
+    fits = facts.units >= security.minimum_lot_units and not 0 < rest < security.minimum_lot_units
     if fits:
         return PrecheckLine("lot", True, _("The amount fits the minimum lot of %(lot)s.") % {"lot": lot})
     return PrecheckLine(

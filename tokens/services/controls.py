@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from chain import operations
 from chain.gateway import parse_address
 from chain.models import ChainTransaction, Signer
-from chain.selectors import sbts_for, signer_for_role
+from chain.selectors import balances_for, sbts_for, signer_for_role
 from chain.services import enqueue
 from chain.types import Call, SignerRole, Standing
 from kyc.selectors import wallet_by_address
@@ -157,6 +157,7 @@ def announce_recovery(*, security_id: int, actor: User, lost: str, replacement: 
             security=security, user=owner, lost=old, replacement=new, reason=reason.strip(), requested_by=actor
         )
         recovery.announcement = enqueue(
+            depends_on=_admit_replacement(recovery, security.token),
             call=operations.announce_recovery(security.token, old, new),
             signer=signer_for_role(SignerRole.TOKEN_AGENT),
             idempotency_key=f"{RECOVERY}:{recovery.pk}:announce",
@@ -214,6 +215,19 @@ def _require_settled(previous: ChainTransaction | None) -> None:
             _("The last attempt is not over for good yet. Nothing was changed. Try again in a few minutes."),
             code="tokens.recovery.not_settled",
         )
+
+
+def _admit_replacement(recovery: Recovery, token: str) -> ChainTransaction | None:
+    """The contract moves units only to an admitted wallet, a replacement included."""
+    if any(row.token == token and row.is_admitted for row in balances_for([recovery.replacement])):
+        return None
+    return enqueue(
+        call=operations.admit(token, [recovery.replacement]),
+        signer=signer_for_role(SignerRole.TOKEN_AGENT),
+        idempotency_key=f"{RECOVERY}:{recovery.pk}:admit",
+        purpose="tokens.admit_for_recovery",
+        subject=f"{RECOVERY}:{recovery.pk}",
+    )
 
 
 def _owner_of_both(lost: str, replacement: str) -> User:
