@@ -6,6 +6,7 @@ Every selector issues a constant number of queries however many rows it returns.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
@@ -23,6 +24,7 @@ from chain.models import (
     Distrust,
     EventLog,
     Holding,
+    Incident,
     Movement,
     SbtRecord,
     Signer,
@@ -246,7 +248,64 @@ def transaction_visible_to(user: User, transaction: ChainTransaction) -> bool:
 
 def sees_everything(user: User) -> bool:
     """May this person look at the whole engine: its signers, queues, incidents and every transaction?"""
-    return user.is_superuser or user.has_role(Role.ADMINISTRATOR) or user.has_role(Role.AUDITOR)
+    return user.has_role(Role.ADMINISTRATOR) or user.has_role(Role.AUDITOR)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenTransaction:
+    """A transaction on the chain as one reader may see it: `transaction` if we asked for it, and its events of ours."""
+
+    hash: str
+    transaction: ChainTransaction | None
+    events: list[EventLog]
+    is_final: bool
+    names: dict[str, str]
+    kinds: dict[str, str]
+
+    @property
+    def block_number(self) -> int | None:
+        return self.events[0].block_number if self.events else None
+
+    @property
+    def at(self) -> datetime | None:
+        return self.events[0].block.at if self.events else None
+
+
+def transaction_seen_by(user: User, transaction_hash: str) -> SeenTransaction | None:
+    """What this person may see of a transaction; None if there is nothing, or nothing that concerns them."""
+    attempt = Attempt.objects.filter(hash=transaction_hash).select_related("transaction__signer").first()
+    transaction = attempt.transaction if attempt else None
+    events = list(events_of(transaction_hash))
+    if transaction is None and not events:
+        return None
+    addresses = {value for event in events for value in _addresses_in(event)}
+    is_asked_for = transaction is not None and transaction_visible_to(user, transaction)
+    if not (sees_everything(user) or is_asked_for or addresses & visibility.addresses_of(user)):
+        return None
+    return SeenTransaction(
+        hash=transaction_hash,
+        transaction=transaction if is_asked_for else None,
+        events=events,
+        is_final=bool(events) and events[0].block_number <= _cursor().final_number,
+        names=names_for(user, addresses),
+        kinds=dict(Contract.objects.filter(chain_id=settings.CHAIN_ID).values_list("address", "kind")),
+    )
+
+
+def _addresses_in(event: EventLog) -> list[str]:
+    values = [value for value in event.args.values() if isinstance(value, str)]
+    return [value for value in values if len(value) == 42 and value.startswith("0x")]
+
+
+def names_for(user: User, addresses: Iterable[str]) -> dict[str, str]:
+    """Names of addresses as far as this reader may know them: the platform's own, and what the apps say."""
+    wanted = set(addresses)
+    signers = Signer.objects.filter(chain_id=settings.CHAIN_ID, address__in=wanted).exclude(label="")
+    contracts = Contract.objects.filter(chain_id=settings.CHAIN_ID, address__in=wanted)
+    own = dict(contracts.values_list("address", "kind"))
+    if sees_everything(user):
+        own |= dict(signers.values_list("address", "label"))
+    return own | visibility.names_of(user, wanted)
 
 
 def events_of(transaction_hash: str) -> QuerySet[EventLog]:
@@ -256,6 +315,13 @@ def events_of(transaction_hash: str) -> QuerySet[EventLog]:
         .select_related("block")
         .order_by("log_index")
     )
+
+
+def open_incidents_for(user: User) -> int | None:
+    """How many incidents wait for a person; None for those who do not look after them. One query."""
+    if not sees_everything(user):
+        return None
+    return Incident.objects.filter(closed_at=None).count() or None
 
 
 # --- where things are ----------------------------------------------------------------------------------------
@@ -286,7 +352,8 @@ _NOT_READY = _(
 def explorer_url(tx_hash: str) -> str:
     """Where a person can look at a transaction: the public explorer if there is one, else our own page of its events."""
     if settings.CHAIN_EXPLORER_TX_URL:
-        return f"{settings.CHAIN_EXPLORER_TX_URL.rstrip('/')}/{tx_hash}"
+        pattern: str = settings.CHAIN_EXPLORER_TX_URL
+        return pattern.format(hash=tx_hash) if "{hash}" in pattern else f"{pattern}{tx_hash}"
     return reverse("chain:events", args=[tx_hash])
 
 

@@ -45,7 +45,7 @@ RESTRICTIONS: Mapping[Restriction, Refusal] = {
     Restriction.RECEIVER_INVALID: Refusal(
         gettext_lazy("This address cannot receive securities"),
         gettext_lazy(
-            "This address cannot receive securities. Nothing has moved. Ask the recipient for the address of their registered wallet."
+            "Securities cannot be sent to this address: it is the sending wallet itself, or nobody's address. Nothing has moved. Ask the recipient for the address of their registered wallet."
         ),
     ),
     Restriction.SENDER_NO_SBT: Refusal(
@@ -252,3 +252,108 @@ def error_sentence(error_code: str) -> str:
     if restriction is not None:
         return str(RESTRICTIONS[restriction].sentence)
     return _("The contract refused this step. Nothing has moved. Contact us and quote the code beneath.")
+
+
+# --- events -------------------------------------------------------------------------------------------------
+
+_ZERO = "0x" + "0" * 40
+
+#: (contract, event) → what happened. Placeholders are the event's arguments.
+EVENTS: Mapping[tuple[str, str], Text] = {
+    ("SecurityToken", "Transfer"): gettext_lazy("%(value)s units moved from %(from)s to %(to)s."),
+    ("SecurityToken", "Frozen"): gettext_lazy("%(amount)s units of %(account)s are now frozen."),
+    ("SecurityToken", "Admitted"): gettext_lazy("%(holder)s was admitted to this security."),
+    ("SecurityToken", "Dismissed"): gettext_lazy("The admission of %(holder)s to this security ended."),
+    ("SecurityToken", "Paused"): gettext_lazy("Transfers of this security were paused."),
+    ("SecurityToken", "Unpaused"): gettext_lazy("Transfers of this security may go on."),
+    ("SecurityToken", "AuthorisedAmountRaised"): gettext_lazy("%(authorised)s units may now be outstanding."),
+    ("SecurityToken", "AuthorisedAmountLowered"): gettext_lazy("%(authorised)s units may now be outstanding."),
+    ("SecurityToken", "ForcedTransfer"): gettext_lazy("The controller moved %(amount)s units from %(from)s to %(to)s."),
+    ("SecurityToken", "ForcedTransferReason"): gettext_lazy(
+        "The controller recorded a reason for moving %(amount)s units."
+    ),
+    ("SecurityToken", "Redeemed"): gettext_lazy("%(amount)s units of %(holder)s were redeemed."),
+    ("SecurityToken", "RedemptionReversed"): gettext_lazy("%(amount)s redeemed units were given back to %(holder)s."),
+    ("SecurityToken", "Burned"): gettext_lazy("%(amount)s units credited by mistake to %(holder)s were taken back."),
+    ("SecurityToken", "RecoveryAnnounced"): gettext_lazy(
+        "It was announced that the wallet %(lost)s is replaced by %(replacement)s."
+    ),
+    ("SecurityToken", "RecoveryObjected"): gettext_lazy(
+        "The wallet %(lost)s objected to its replacement by %(replacement)s."
+    ),
+    ("SecurityToken", "RecoveryCancelled"): gettext_lazy(
+        "The replacement of the wallet %(lost)s by %(replacement)s was called off."
+    ),
+    ("SecurityToken", "RecoveryCompleted"): gettext_lazy(
+        "%(amount)s units moved from the lost wallet %(lost)s to its replacement %(replacement)s."
+    ),
+    ("SecurityToken", "TransferFreezeSet"): gettext_lazy("The time around the record date without transfers was set."),
+    ("SecurityToken", "DocumentRecorded"): gettext_lazy("The document “%(name)s” was recorded."),
+    ("SecurityToken", "LimitsSet"): gettext_lazy("The daily limits of this security were set."),
+    ("SecurityToken", "Approval"): gettext_lazy("%(owner)s lets %(spender)s move up to %(value)s units."),
+    ("InvestorSBT", "SbtIssued"): gettext_lazy("A verification token was issued to %(holder)s."),
+    ("InvestorSBT", "SbtRenewed"): gettext_lazy("The verification token of %(holder)s was renewed."),
+    ("InvestorSBT", "SbtSuspended"): gettext_lazy("The verification token of %(holder)s was suspended."),
+    ("InvestorSBT", "SbtReinstated"): gettext_lazy(
+        "The suspension of the verification token of %(holder)s was lifted."
+    ),
+    ("InvestorSBT", "SbtRevoked"): gettext_lazy("The verification token of %(holder)s was revoked."),
+    ("InvestorSBT", "Transfer"): gettext_lazy("The verification token no. %(tokenId)s was created or ended."),
+    ("InvestorSBT", "Issued"): gettext_lazy("The verification token can be ended by its issuer only."),
+    ("InvestorSBT", "Locked"): gettext_lazy("The verification token is bound to its wallet for good."),
+    ("InvestorSBT", "KeyDistrusted"): gettext_lazy("The key %(key)s is no longer trusted."),
+    ("InvestorSBT", "KeyTrustRestored"): gettext_lazy("The key %(key)s is trusted again."),
+    ("InvestorSBT", "AttestationVoided"): gettext_lazy("The officer's key %(attestor)s withdrew an unused signature."),
+    ("InvestorSBT", "IssuancePaused"): gettext_lazy("Issuing verification tokens was paused."),
+    ("InvestorSBT", "IssuanceResumed"): gettext_lazy("Verification tokens may be issued again."),
+    ("InvestorSBT", "ActivationDelaySet"): gettext_lazy("The waiting time before a verification token counts was set."),
+    ("InvestorSBT", "IssuanceLimitSet"): gettext_lazy(
+        "The daily limit of verification tokens was set to %(limitPerDay)s."
+    ),
+    ("InvestorSBT", "AttestorCodeAllowed"): gettext_lazy("Which contracts may sign for officers was changed."),
+    ("AccessManager", "RoleGranted"): gettext_lazy("%(account)s received the role no. %(roleId)s."),
+    ("AccessManager", "RoleRevoked"): gettext_lazy("%(account)s lost the role no. %(roleId)s."),
+    ("AccessManager", "RoleLabel"): gettext_lazy("The role no. %(roleId)s was named “%(label)s”."),
+    ("AccessManager", "RoleAdminChanged"): gettext_lazy("Who administers the role no. %(roleId)s was changed."),
+    ("AccessManager", "RoleGuardianChanged"): gettext_lazy("Who may cancel for the role no. %(roleId)s was changed."),
+    ("AccessManager", "RoleGrantDelayChanged"): gettext_lazy(
+        "The waiting time of grants of the role no. %(roleId)s was changed."
+    ),
+    ("AccessManager", "TargetFunctionRoleUpdated"): gettext_lazy("Which role may call a function was set."),
+    ("AccessManager", "TargetAdminDelayUpdated"): gettext_lazy(
+        "The waiting time of a contract's administration was set."
+    ),
+    ("AccessManager", "TargetClosed"): gettext_lazy("A contract was closed or opened."),
+    ("AccessManager", "OperationScheduled"): gettext_lazy("%(caller)s announced an operation that needs waiting time."),
+    ("AccessManager", "OperationExecuted"): gettext_lazy("An announced operation was carried out."),
+    ("AccessManager", "OperationCanceled"): gettext_lazy("An announced operation was cancelled."),
+}
+_MINTED = gettext_lazy("%(value)s new units were credited to %(to)s.")
+_BURNED = gettext_lazy("%(value)s units of %(from)s were taken out of circulation.")
+_AMOUNTS = frozenset({"value", "amount", "authorised", "limitPerDay"})
+
+
+def event_sentence(kind: str, event: str, args: Mapping[str, object], names: Mapping[str, str]) -> str:
+    """What an indexed event says, in a sentence. Addresses are named where `names` has one, else shortened."""
+    template = _template(kind, event, args)
+    if template is None:
+        return _("The contract recorded “%(event)s”.") % {"event": event}
+    return str(template) % {name: _shown(name, value, names) for name, value in args.items()}
+
+
+def _template(kind: str, event: str, args: Mapping[str, object]) -> Text | None:
+    if (kind, event) == ("SecurityToken", "Transfer") and args.get("from") == _ZERO:
+        return _MINTED
+    if (kind, event) == ("SecurityToken", "Transfer") and args.get("to") == _ZERO:
+        return _BURNED
+    return EVENTS.get((kind, event))
+
+
+def _shown(name: str, value: object, names: Mapping[str, str]) -> str:
+    text = str(value)
+    if name in _AMOUNTS and text.isdigit():
+        return f"{int(text):,}"
+    if text.startswith("0x") and len(text) == 42:
+        short = f"{text[:6]}…{text[-4:]}"
+        return f"{names[text]} ({short})" if text in names else short
+    return text

@@ -1,0 +1,63 @@
+"""What the pages of `chain`, and those that include its timeline, need in templates."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django import template
+
+from chain import selectors
+from chain.models import ChainTransaction, EventLog
+from chain.types import TimelineStep
+from chain.wording import event_sentence, function_sentence
+
+register = template.Library()
+
+
+@register.simple_tag
+def transaction_steps(transaction: ChainTransaction) -> list[TimelineStep]:
+    """The timeline of a transaction, for `<c-timeline>`."""
+    return selectors.transaction_timeline(transaction)
+
+
+@register.filter
+def timeline_version(transaction: ChainTransaction) -> str:
+    """Changes whenever the timeline would look different, so that an unchanged one is not sent again."""
+    parts = (transaction.state, int(transaction.is_settled), transaction.mined_hash[2:10])
+    return "-".join(str(part) for part in parts)
+
+
+@register.filter
+def state_tone(transaction: ChainTransaction) -> str:
+    """The badge's tone. In a block is never worded or coloured as done."""
+    state = ChainTransaction.State
+    if transaction.state == state.FINAL:
+        return "good"
+    if transaction.state in ChainTransaction.DEAD:
+        return "bad"
+    return "warn" if transaction.state == state.CANCELLING else "info"
+
+
+@register.filter
+def function_words(transaction: ChainTransaction) -> str:
+    """What the transaction does, in a sentence."""
+    return function_sentence(transaction.function)
+
+
+@register.filter
+def lookup(names: dict[str, str], key: str) -> str:
+    """The name of an address, or nothing."""
+    return names.get(key, "")
+
+
+@register.filter
+def pretty_json(data: Any) -> str:
+    """JSON over several lines, for people who look into an incident."""
+    return json.dumps(data, indent=2, ensure_ascii=False)
+
+
+@register.simple_tag
+def event_words(log: EventLog, names: dict[str, str], kinds: dict[str, str]) -> str:
+    """What one event says, in a sentence, with the names this reader may know."""
+    return event_sentence(kinds.get(log.address, ""), log.event, log.args, names)
