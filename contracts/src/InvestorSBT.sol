@@ -70,11 +70,11 @@ contract InvestorSBT is ERC721, EIP712, FixedAuthority, IInvestorSBT, IERC5192, 
     /// @param manager The AccessManager that says who holds which role; fixed.
     /// @param activationDelay_ Seconds from issue to effect.
     /// @param issuanceLimitPerDay_ How many issues and renewals any 24 hours may hold; at least 2.
-    constructor(
-        address manager,
-        uint32 activationDelay_,
-        uint256 issuanceLimitPerDay_
-    ) ERC721("Musubi Investor SBT", "MSBT") EIP712("Musubi InvestorSBT", "1") FixedAuthority(manager) {
+    constructor(address manager, uint32 activationDelay_, uint256 issuanceLimitPerDay_)
+        ERC721("Musubi Investor SBT", "MSBT")
+        EIP712("Musubi InvestorSBT", "1")
+        FixedAuthority(manager)
+    {
         _checkActivationDelay(activationDelay_);
         _activationDelay = activationDelay_.toDelay();
         emit ActivationDelaySet(activationDelay_, Time.timestamp());
@@ -84,11 +84,11 @@ contract InvestorSBT is ERC721, EIP712, FixedAuthority, IInvestorSBT, IERC5192, 
     // ------------------------------------------------------------------------------------------------------------ issuing
 
     /// @inheritdoc IInvestorSBT
-    function issue(
-        Attestation calldata attestation,
-        address attestor,
-        bytes calldata signature
-    ) external override restricted {
+    function issue(Attestation calldata attestation, address attestor, bytes calldata signature)
+        external
+        override
+        restricted
+    {
         address holder = attestation.holder;
         if (_sbts[holder].exists()) revert InvestorSBT_AlreadyIssued(holder);
         Shared memory shared = _shared;
@@ -109,11 +109,11 @@ contract InvestorSBT is ERC721, EIP712, FixedAuthority, IInvestorSBT, IERC5192, 
     }
 
     /// @inheritdoc IInvestorSBT
-    function renew(
-        Attestation calldata attestation,
-        address attestor,
-        bytes calldata signature
-    ) external override restricted {
+    function renew(Attestation calldata attestation, address attestor, bytes calldata signature)
+        external
+        override
+        restricted
+    {
         address holder = attestation.holder;
         SbtWord sbt = _existing(holder);
         Shared memory shared = _shared;
@@ -241,18 +241,23 @@ contract InvestorSBT is ERC721, EIP712, FixedAuthority, IInvestorSBT, IERC5192, 
     }
 
     /// @inheritdoc IInvestorSBT
-    function profileOf(
-        address holder
-    ) external view override returns (uint8 standing, uint256 tokenId, uint16 categories) {
+    function profileOf(address holder)
+        external
+        view
+        override
+        returns (uint8 standing, uint256 tokenId, uint16 categories)
+    {
         SbtWord sbt = _sbts[holder];
         return (_standing(sbt, _shared.distrustFlags), sbt.tokenId(), sbt.categories());
     }
 
     /// @inheritdoc IInvestorSBT
-    function pairStanding(
-        address from,
-        address to
-    ) external view override returns (uint8 fromStanding, uint8 toStanding, uint256 toTokenId, uint16 toCategories) {
+    function pairStanding(address from, address to)
+        external
+        view
+        override
+        returns (uint8 fromStanding, uint8 toStanding, uint256 toTokenId, uint16 toCategories)
+    {
         uint256 flags = _shared.distrustFlags;
         SbtWord sbt = _sbts[to];
         return (_standing(_sbts[from], flags), _standing(sbt, flags), sbt.tokenId(), sbt.categories());

@@ -14,8 +14,8 @@ import {AuthorityUtils} from "@openzeppelin/contracts/access/manager/AuthorityUt
 import {IAccessManager} from "@openzeppelin/contracts/access/manager/IAccessManager.sol";
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
 import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
+import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {RateLimiter} from "@openzeppelin/contracts/utils/RateLimiter.sol";
 import {ERC165} from "@openzeppelin/contracts/utils/introspection/ERC165.sol";
@@ -93,12 +93,11 @@ contract SecurityToken is ERC20Permit, ERC165, FixedAuthority, IERC1404, IERC794
 
     /// @param manager The AccessManager that says who holds which role; fixed.
     /// @param sbt_ The InvestorSBT contract; fixed.
-    constructor(
-        address manager,
-        address sbt_,
-        Terms memory terms_,
-        Safeguards memory safeguards_
-    ) ERC20(terms_.name, terms_.symbol) ERC20Permit(terms_.name) FixedAuthority(manager) {
+    constructor(address manager, address sbt_, Terms memory terms_, Safeguards memory safeguards_)
+        ERC20(terms_.name, terms_.symbol)
+        ERC20Permit(terms_.name)
+        FixedAuthority(manager)
+    {
         _checkTerms(sbt_, terms_, safeguards_);
         _SBT = IInvestorSBT(sbt_);
         _DECIMALS = terms_.decimals;
@@ -273,12 +272,12 @@ contract SecurityToken is ERC20Permit, ERC165, FixedAuthority, IERC1404, IERC794
     }
 
     /// @inheritdoc ISecurityToken
-    function forcedTransfer(
-        address from,
-        address to,
-        uint256 amount,
-        bytes32 reason
-    ) external override delayed returns (bool) {
+    function forcedTransfer(address from, address to, uint256 amount, bytes32 reason)
+        external
+        override
+        delayed
+        returns (bool)
+    {
         _forcedTransfer(from, to, amount);
         emit ForcedTransferReason(from, to, amount, reason);
         return true;
@@ -319,11 +318,11 @@ contract SecurityToken is ERC20Permit, ERC165, FixedAuthority, IERC1404, IERC794
     }
 
     /// @inheritdoc ISecurityToken
-    function setDocument(
-        string calldata documentName,
-        string calldata uri,
-        bytes32 documentHash
-    ) external override delayed {
+    function setDocument(string calldata documentName, string calldata uri, bytes32 documentHash)
+        external
+        override
+        delayed
+    {
         _record(Document(documentName, uri, documentHash));
     }
 
@@ -385,7 +384,12 @@ contract SecurityToken is ERC20Permit, ERC165, FixedAuthority, IERC1404, IERC794
     // ---------------------------------------------------------------------------------------------------------- gate's views
 
     /// @inheritdoc IERC1404
-    function detectTransferRestriction(address from, address to, uint256 amount) external view override returns (uint8) {
+    function detectTransferRestriction(address from, address to, uint256 amount)
+        external
+        view
+        override
+        returns (uint8)
+    {
         return _restriction(_state, _accounts[from], _accounts[to], from, to, amount, false);
     }
 
@@ -573,13 +577,11 @@ contract SecurityToken is ERC20Permit, ERC165, FixedAuthority, IERC1404, IERC794
     }
 
     /// @dev The placement's own rules. They stand in immutables, so those an issue does not have cost next to nothing.
-    function _policyRestriction(
-        State memory state,
-        uint256 sentFrom,
-        uint256 held,
-        uint256 amount,
-        uint16 categories
-    ) private view returns (uint8) {
+    function _policyRestriction(State memory state, uint256 sentFrom, uint256 held, uint256 amount, uint16 categories)
+        private
+        view
+        returns (uint8)
+    {
         if (block.timestamp < _LOCK_UP_UNTIL) return Restriction.LOCK_UP;
         if (block.timestamp < state.freezeUntil && block.timestamp >= state.freezeFrom) {
             return Restriction.RECORD_DATE_FREEZE;

@@ -253,10 +253,10 @@ interface IInvestorSBT {
     function profileOf(address holder) external view returns (uint8 standing, uint256 tokenId, uint16 categories);
 
     /// @notice What a token needs to know of both sides of a transfer, in one call.
-    function pairStanding(
-        address from,
-        address to
-    ) external view returns (uint8 fromStanding, uint8 toStanding, uint256 toTokenId, uint16 toCategories);
+    function pairStanding(address from, address to)
+        external
+        view
+        returns (uint8 fromStanding, uint8 toStanding, uint256 toTokenId, uint16 toCategories);
 
     /// @notice The person an address is bound to; kept when its SBT is revoked. Zero: never had an SBT.
     function subjectOf(address holder) external view returns (bytes32);
