@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 
 from django.db import models
 from django.db.models import Q
@@ -122,6 +123,10 @@ class AttestationRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.purpose} {self.application_id}"
+
+    @property
+    def deadline_at(self) -> datetime:
+        return datetime.fromtimestamp(self.deadline, UTC)
 
 
 class LifecycleStep(models.Model):

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
-from kyc.models import Application, Notice
+from kyc.models import Application, Evidence, Notice
 from kyc.wake import wake
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,8 @@ def _mail(notice: Notice) -> None:
     base = f"emails/kyc/{notice.template}"
     context = {**notice.context, "application": notice.application, "person": notice.user}
     with translation.override(notice.user.language):
+        if "document" in context:
+            context["document_name"] = Evidence.Kind(context["document"]).label
         subject = " ".join(render_to_string(f"{base}_subject.txt", context).split())
         message = EmailMultiAlternatives(subject, render_to_string(f"{base}_body.txt", context), to=[notice.user.email])
         message.attach_alternative(render_to_string(f"{base}_body.html", context), "text/html")
