@@ -20,8 +20,8 @@ class Deployed:
     """What deploying left behind: the keystore's directory, the rows, and the node's state to go back to."""
 
     keystore: Path
-    contracts: list[dict[str, Any]]
-    signers: list[dict[str, Any]]
+    contracts: list[Any]
+    signers: list[Any]
     snapshot: dict[str, str]
 
 

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
-from eth_keys import keys
-from eth_keys.exceptions import BadSignature, ValidationError
+from eth_keys import datatypes
+from eth_keys.exceptions import BadSignature
 from eth_utils.crypto import keccak
+from eth_utils.exceptions import ValidationError
 
 from chain import abi, signers
 from chain.exceptions import PolicyViolation
@@ -96,7 +97,7 @@ def recover_attestor(attestation: Attestation, signature: bytes) -> str:
         r, s, v = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64]), signature[64] - 27
         if len(signature) != 65 or v not in (0, 1) or s > signers.HALF_ORDER:
             raise ValueError("not a canonical signature")
-        key = keys.Signature(vrs=(v, r, s)).recover_public_key_from_msg_hash(digest(attestation))
+        key = datatypes.Signature(vrs=(v, r, s)).recover_public_key_from_msg_hash(digest(attestation))
     except (ValueError, IndexError, BadSignature, ValidationError) as error:
         raise InvalidSignature(
             _("This is not a valid signature of the attestation. Nothing was recorded. Please sign it again."),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar
 
 from django.core.validators import DecimalValidator, MaxValueValidator, MinValueValidator
 from django.db import models
@@ -10,7 +11,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 
-class AddressField(models.CharField):
+class AddressField(models.CharField):  # type: ignore[type-arg]  # generic in the stubs only
     """An EIP-55 checksummed address, 42 characters."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -18,7 +19,7 @@ class AddressField(models.CharField):
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
 
 
-class UnitsField(models.DecimalField):
+class UnitsField(models.DecimalField):  # type: ignore[type-arg]  # generic in the stubs only
     """A 256-bit integer of base units: NUMERIC(78, 0)."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -33,10 +34,10 @@ class UnitsField(models.DecimalField):
         return [*(each for each in super().validators if not isinstance(each, DecimalValidator)), *bounds]
 
     def from_db_value(self, value: object, *_: object) -> int | None:
-        return None if value is None else int(value)  # type: ignore[call-overload,no-any-return]
+        return None if value is None else int(value)  # type: ignore[call-overload]
 
-    def to_python(self, value: object) -> int | None:  # type: ignore[override]
-        return None if value is None else int(value)  # type: ignore[call-overload,no-any-return]
+    def to_python(self, value: object) -> int | None:
+        return None if value is None else int(value)  # type: ignore[call-overload]
 
 
 class Contract(models.Model):
@@ -45,7 +46,7 @@ class Contract(models.Model):
     class Kind(models.TextChoices):
         ACCESS_MANAGER = "AccessManager"
         INVESTOR_SBT = "InvestorSBT"
-        SECURITY_TOKEN = "SecurityToken"
+        SECURITY_TOKEN = "SecurityToken"  # noqa: S105 (a name)
 
     chain_id = models.BigIntegerField()
     kind = models.CharField(max_length=40, choices=Kind.choices)
@@ -121,7 +122,7 @@ class ChainTransaction(models.Model):
 
     #: REVERTED and CANCELLED are provisional until their block is final: a reorganisation sends them back to BROADCAST,
     #: where the cancelling attempt, once there is one, may be the one that is mined.
-    TRANSITIONS = {
+    TRANSITIONS: ClassVar[Mapping[str, Collection[str]]] = {
         State.QUEUED: {State.SIGNED, State.EXPIRED, State.REFUSED},
         State.SIGNED: {State.BROADCAST, State.MINED, State.REVERTED, State.CANCELLING},
         State.BROADCAST: {State.MINED, State.REVERTED, State.CANCELLING, State.CANCELLED},
@@ -206,6 +207,9 @@ class Attempt(models.Model):
 
     class Meta:
         ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.hash
 
 
 class Block(models.Model):

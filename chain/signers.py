@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import rlp
 from django.conf import settings
-from eth_keyfile import create_keyfile_json, decode_keyfile_json
-from eth_keys import keys
+from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
+from eth_keys.datatypes import PrivateKey
 from eth_utils.address import to_canonical_address, to_checksum_address
 from eth_utils.crypto import keccak
+from rlp.codec import encode as rlp_encode
 
 from chain import abi
 from chain.exceptions import PolicyViolation, SignerUnavailable
@@ -62,7 +62,7 @@ class Keystore:
     def __init__(self, directory: Path, password: str) -> None:
         self._directory = directory
         self._password = password
-        self._opened: dict[str, keys.PrivateKey] = {}
+        self._opened: dict[str, PrivateKey] = {}
 
     def create(self) -> str:
         """A new random key, written to its file; its address. The file is on disk before this returns."""
@@ -72,7 +72,7 @@ class Keystore:
         """Write `private_key` encrypted (mode 0600, atomically, synced); its address. Storing it again is harmless."""
         if not self._password:
             raise SignerUnavailable("KEYSTORE_PASSWORD is not set")
-        address: str = keys.PrivateKey(private_key).public_key.to_checksum_address()
+        address: str = PrivateKey(private_key).public_key.to_checksum_address()
         content = create_keyfile_json(private_key, self._password.encode(), kdf="scrypt", iterations=_SCRYPT_N)  # type: ignore[arg-type]
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=self._directory)  # mkstemp makes it 0600
@@ -93,15 +93,15 @@ class Keystore:
     def _path(self, address: str) -> Path:
         return self._directory / f"{address.lower().removeprefix('0x')}.json"
 
-    def _key(self, address: str) -> keys.PrivateKey:
+    def _key(self, address: str) -> PrivateKey:
         if address not in self._opened:
             self._opened[address] = self._open(address)
         return self._opened[address]
 
-    def _open(self, address: str) -> keys.PrivateKey:
+    def _open(self, address: str) -> PrivateKey:
         try:
             content = json.loads(self._path(address).read_text())
-            key = keys.PrivateKey(decode_keyfile_json(content, self._password.encode()))  # type: ignore[arg-type]
+            key = PrivateKey(decode_keyfile_json(content, self._password.encode()))  # type: ignore[arg-type]
         except OSError as error:
             raise SignerUnavailable(f"no keystore file for {address}") from error
         except (ValueError, TypeError, KeyError) as error:
@@ -170,9 +170,14 @@ class Signed:
 def sign_unsigned(signer: Signer, unsigned: Unsigned) -> Signed:
     """The signed bytes of one transaction (EIP-2718 type 2). The caller has checked the policy."""
     fields = unsigned.fields()
-    signature = backend_of(signer).sign(signer.address, b"\x02" + rlp.encode(fields))
-    raw = b"\x02" + rlp.encode([*fields, signature.y_parity, signature.r, signature.s])
+    signature = backend_of(signer).sign(signer.address, b"\x02" + _rlp(fields))
+    raw = b"\x02" + _rlp([*fields, signature.y_parity, signature.r, signature.s])
     return Signed(raw=raw, hash="0x" + keccak(raw).hex())
+
+
+def _rlp(fields: list[Any]) -> bytes:
+    """Recursive length prefix, the Yellow Paper's serialisation."""
+    return bytes(rlp_encode(fields))  # type: ignore[no-untyped-call]
 
 
 # --- policy --------------------------------------------------------------------------------------------

@@ -81,9 +81,9 @@ class SignerRole:
     ADMIN = "admin"  # a development key in the demo; a timelock behind a Safe in production
     SBT_ISSUER = "sbt_issuer"
     SBT_GUARDIAN = "sbt_guardian"
-    TOKEN_AGENT = "token_agent"
-    TOKEN_CONTROLLER = "token_controller"
-    TOKEN_GUARDIAN = "token_guardian"
+    TOKEN_AGENT = "token_agent"  # noqa: S105 (a name)
+    TOKEN_CONTROLLER = "token_controller"  # noqa: S105 (a name)
+    TOKEN_GUARDIAN = "token_guardian"  # noqa: S105 (a name)
     COUNCIL = "council"
     GAS_FUNDER = "gas_funder"
     ATTESTOR = "attestor"  # demo officers only; a real officer signs in their own wallet

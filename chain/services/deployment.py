@@ -156,14 +156,14 @@ def _deployed(deployer: Signer, kind: str, *args: Any) -> str:
     """The address of the one contract of this kind; deployed now if there is none."""
     known = Contract.objects.filter(chain_id=settings.CHAIN_ID, kind=kind).first()
     if known is not None:
-        return known.address
+        return str(known.address)
     call = Call(to=None, data=abi.encode_deployment(kind, *args), function=f"{kind}.constructor")
     row = _mined(_ask(deployer, call, step=kind))
     if row.contract_address is None:
         raise DeploymentFailed(
             _("The deployment left no contract."), code="chain.deployment.no_contract", transaction=row.pk
         )
-    return row.contract_address
+    return str(row.contract_address)
 
 
 def _wire(plan: Profile, signers: dict[str, Signer], *, manager: str, sbt: str) -> None:

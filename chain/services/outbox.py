@@ -184,11 +184,11 @@ def settle(row: ChainTransaction) -> None:
 
     Nothing can change the row afterwards.
     """
-    fields = {"is_settled": True, "settled_at": timezone.now()}
+    fields: dict[str, Any] = {"is_settled": True, "settled_at": timezone.now()}
     if row.state == State.MINED:
         advance(row, State.FINAL, **fields)
         return
-    row.is_settled, row.settled_at = True, fields["settled_at"]
+    row.is_settled, row.settled_at = True, timezone.now()
     row.save(update_fields=list(fields))
     followups.tell(row, row.state)
     _audit(row, previous=row.state, reason="settled", actor=ENGINE)
@@ -196,7 +196,7 @@ def settle(row: ChainTransaction) -> None:
 
 def refuse(row: ChainTransaction, *, reason: str, actor: User | str = ENGINE) -> None:
     """End `row`, locked and without a nonce, as REFUSED; `reason` is the decoded error and stays on the row."""
-    fields = {"error_code": reason[:120], "is_settled": True, "settled_at": timezone.now()}
+    fields: dict[str, Any] = {"error_code": reason[:120], "is_settled": True, "settled_at": timezone.now()}
     advance(row, State.REFUSED, reason=reason, actor=actor, **fields)
 
 
@@ -246,7 +246,7 @@ def _audit(row: ChainTransaction, *, previous: str, reason: str, actor: User | s
 def _record_contract(row: ChainTransaction) -> None:
     """A contract of ours now stands at `row.contract_address`: from here on the indexer follows it."""
     kind = signers.deployed_kind(bytes(row.data))
-    if kind is None or row.contract_address is None:
+    if kind is None or row.contract_address is None or row.block_number is None:
         return
     Contract.objects.update_or_create(
         chain_id=row.signer.chain_id,

@@ -17,7 +17,7 @@ from chain.exceptions import PolicyViolation, SignerUnavailable
 from chain.models import Attempt, ChainTransaction, Signer
 from chain.rpc import Rpc, RpcError, as_hex, as_int, node
 from chain.services import outbox
-from chain.services.incidents import open_incident
+from chain.services.incidents import ENGINE, open_incident
 from chain.services.market import Fees, Market, look
 from chain.services.sweeps import sweep
 from portal import audit
@@ -258,7 +258,7 @@ def _audit_arrow(row: ChainTransaction, previous: str) -> None:
         action=f"chain.transaction.{row.state}",
         subject_type="chain.transaction",
         subject_id=row.pk,
-        actor=outbox.ENGINE,
+        actor=ENGINE,
         from_state=previous,
         to_state=row.state,
         data={"function": row.function, "subject": row.subject, "hash": ""},

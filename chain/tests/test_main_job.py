@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -42,7 +43,7 @@ def issue(platform, holder, key):
 
 def terms(**changes):
     now = int(time.time())
-    fields = {
+    fields: dict[str, Any] = {
         "name": "Musubi Bond 1",
         "symbol": "MSB1",
         "decimals": 0,
@@ -118,7 +119,7 @@ def test_every_operation_the_apps_may_ask_for_is_within_the_policy_of_its_signer
     issuer, guardian = platform.signer(SignerRole.SBT_ISSUER), platform.signer(SignerRole.SBT_GUARDIAN)
     issue(platform, alice.address, "sbt:alice")
     settle()
-    done = []
+    done: list[ChainTransaction] = []
 
     def step(call, signer):
         done.append(ask(call, signer, f"step:{len(done)}"))
