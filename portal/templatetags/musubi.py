@@ -9,6 +9,7 @@ from typing import Any, Final
 from django import template
 from django.conf import settings
 from django.forms import BaseForm
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -176,10 +177,12 @@ def short_hash(value: Any) -> str:
 
 @register.simple_tag
 def transaction_url(transaction_hash: Any) -> str:
-    """The transaction in the configured explorer (`CHAIN_EXPLORER_TX_URL`, with `{hash}`), or nothing."""
+    """The transaction in the configured explorer (`CHAIN_EXPLORER_TX_URL`, with `{hash}`), else on our own page of it."""
     pattern: str = settings.CHAIN_EXPLORER_TX_URL
-    if not pattern or not transaction_hash:
+    if not transaction_hash:
         return ""
+    if not pattern:
+        return reverse("chain:events", args=[transaction_hash])
     return pattern.format(hash=transaction_hash) if "{hash}" in pattern else f"{pattern}{transaction_hash}"
 
 
