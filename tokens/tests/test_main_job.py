@@ -45,7 +45,7 @@ def test_a_holder_passes_units_on_and_both_sides_see_it_final(holding):
     assert incoming.is_incoming
     services.send_notices()
     told = {(message.to[0], message.subject) for message in mail.outbox}
-    assert ("bob@example.com", "Musubi Bond 1を30口受け取りました") in told or any(to == "bob@example.com" for to, _ in told)
+    assert any(to == "bob@example.com" for to, _ in told)
     assert any(to == "alice@example.com" for to, _ in told)
 
 
