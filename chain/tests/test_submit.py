@@ -8,7 +8,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from chain import services
+from chain import services, signers
 from chain.exceptions import NodeUnavailable
 from chain.models import Attempt, ChainTransaction, Incident, Signer
 from chain.rpc import Rpc, RpcError, as_hex
@@ -255,6 +255,23 @@ def test_nothing_is_signed_while_fees_are_above_the_cap(node, funder, settings):
     row = pay(funder, "one")
     services.run_submit_sweep()
     assert states(row) == [State.QUEUED]
+
+
+# --- keys -------------------------------------------------------------------------------------------------------
+
+
+def test_a_key_that_cannot_be_opened_signs_nothing_and_loses_nothing(node, funder, settings):
+    row = pay(funder, "one")
+    (file,) = [path for path in settings.KEYSTORE_DIR.iterdir() if funder.address[2:].lower() in path.name]
+    elsewhere = file.rename(file.with_suffix(".away"))
+    signers.keystore()._opened.clear()
+    services.run_submit_sweep()
+    assert states(row) == [State.QUEUED]
+    assert Incident.objects.get().kind == "chain.signer_unavailable"
+    assert Signer.objects.get(pk=funder.pk).next_nonce == 0
+    elsewhere.rename(file)
+    services.run_submit_sweep()
+    assert (fresh(row).state, fresh(row).nonce) == (State.BROADCAST, 0)
 
 
 # --- a forged row ----------------------------------------------------------------------------------------------------
