@@ -6,7 +6,7 @@ import email
 import email.policy
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -43,10 +43,18 @@ def _read(raw: bytes) -> SentMail:
     text = body.get_content() if body else ""
     if body and body.get_content_subtype() == "html":
         text = re.sub(r"<[^>]+>", " ", text)
-    date = message["Date"]
     return SentMail(
         recipient=str(message["To"] or ""),
         subject=str(message["Subject"] or ""),
-        sent_at=parsedate_to_datetime(str(date)) if date else None,
+        sent_at=_instant(str(message["Date"] or "")),
         text=text.strip(),
     )
+
+
+def _instant(date: str) -> datetime | None:
+    """The header's time; "-0000" means UTC of an unknown place (RFC 5322), which Python leaves without a zone."""
+    try:
+        at = parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -67,3 +67,15 @@ def current_code(secret: str, *, at: float | None = None) -> str:
 def seconds_left(*, at: float | None = None) -> int:
     """How long the codes now shown stay good."""
     return _STEP_SECONDS - int((time.time() if at is None else at) % _STEP_SECONDS)
+
+
+def stranger_key() -> bytes:
+    """The private key of the stranger's wallet: theirs alone, and different in every installation."""
+    return hashlib.sha256(b"stranger" + os.environ["DEMO_TOTP_SEED"].encode()).digest()
+
+
+def stranger_address() -> str:
+    """The stranger's wallet: a good address behind which nobody has proved who they are."""
+    from eth_account import Account
+
+    return str(Account.from_key(stranger_key()).address)

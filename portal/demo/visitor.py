@@ -244,10 +244,13 @@ class Visitor:
         return page
 
     def confirm_identity(self, page: Page | None = None) -> Page:
-        """Answer the question for the second factor wherever a value action asked it; else the page as it is."""
+        """Answer where the portal asks who is there, with password or code; any other page is left as it is."""
         page = page or self.page
         for _ in range(3):
-            if not ("reauthenticate" in page.path and page.has_form("code")):
+            if "reauthenticate" not in page.path:
                 return page
-            page = self.submit(page.form("code"), {"code": self.code()})
+            if page.has_form("code"):
+                page = self.submit(page.form("code"), {"code": self.code()})
+            else:
+                page = self.submit(page.form("password"), {"password": self.password})
         raise Unexpected(f"the second factor was not taken: {page.text[:600]}")
