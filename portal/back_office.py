@@ -13,12 +13,12 @@ from unfold.sites import UnfoldAdminSite
 class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]
     """Administrators and auditors look; sign-in, and with it the second factor, is allauth's."""
 
-    # Roles are given with a reason on their own page; second factors hold secrets and belong to their owners.
-    KEPT_OUT = frozenset({"auth.group", "mfa.authenticator"})
+    # Roles are given with a reason on their own page; second factors hold secrets; the schedule of jobs is code.
+    KEPT_OUT = frozenset({"auth", "mfa", "account", "usersessions", "django_celery_beat"})
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
         models = [model_or_iterable] if isinstance(model_or_iterable, ModelBase) else list(model_or_iterable)
-        shown = [model for model in models if model._meta.label_lower not in self.KEPT_OUT]
+        shown = [model for model in models if model._meta.app_label not in self.KEPT_OUT]
         super().register(shown, admin_class, **options)
 
     def has_permission(self, request: HttpRequest) -> bool:

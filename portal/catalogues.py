@@ -164,7 +164,9 @@ def update(name: str) -> tuple[int, int]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.write(_HEADER.encode())  # Babel's own carries dates, which would make every update a difference
-        write_po(file, new, width=0, sort_output=True, omit_header=True, include_lineno=False)
+        body = io.BytesIO()
+        write_po(body, new, width=0, sort_output=True, omit_header=True, include_lineno=False)
+        file.write(body.getvalue().rstrip() + b"\n")
     return len(current.keys() - old.keys()), len(old.keys() - current.keys())
 
 

@@ -66,6 +66,12 @@ class User(AbstractUser):
     def __str__(self) -> str:
         return self.display_name or self.email
 
+    def get_full_name(self) -> str:
+        return str(self)
+
+    def get_short_name(self) -> str:
+        return str(self)
+
     @property
     def roles(self) -> frozenset[str]:
         """Names of this person's staff roles; cached for the life of the instance."""

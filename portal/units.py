@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import re
 from typing import Final
 
 from django.utils.translation import gettext_lazy as _
@@ -10,6 +10,8 @@ from django.utils.translation import gettext_lazy as _
 from portal.exceptions import DomainError
 
 MAX_UNITS: Final = 2**256 - 1
+_MAX_DIGITS: Final = len(str(MAX_UNITS))
+_DIGITS: Final = re.compile(r"(?P<sign>[+-]?)(?P<whole>[0-9]*)(?:\.(?P<fraction>[0-9]*))?")
 
 
 class InvalidAmount(DomainError):
@@ -24,27 +26,26 @@ def parse_units(text: str, *, decimals: int) -> int:
     Raises `InvalidAmount` with code `amount.malformed`, `.not_positive`, `.too_fine` or `.too_large`.
     """
     cleaned = text.strip().translate(_FULL_WIDTH).replace(",", "")
-    if not cleaned or any(c not in "0123456789.-+" for c in cleaned):
+    typed = _DIGITS.fullmatch(cleaned)
+    if not typed or not (typed["whole"] or typed["fraction"]):
         raise InvalidAmount(_("Enter the amount in digits, for example 100."), code="amount.malformed")
-    try:
-        value = Decimal(cleaned)
-    except InvalidOperation as error:
-        raise InvalidAmount(_("Enter the amount in digits, for example 100."), code="amount.malformed") from error
-    if value <= 0:
+    whole, fraction = typed["whole"].lstrip("0"), (typed["fraction"] or "").rstrip("0")
+    if typed["sign"] == "-" or not (whole or fraction):
         raise InvalidAmount(_("The amount must be more than zero."), code="amount.not_positive")
-    if len(cleaned) > 90 or value > MAX_UNITS:
+    # Text first, integers after: Decimal's 28 digits of context would round what is larger.
+    if len(whole) > _MAX_DIGITS:
         raise InvalidAmount(_("The amount is larger than any holding can be."), code="amount.too_large")
-    units = value.scaleb(decimals)
-    if units != units.to_integral_value():
+    if len(fraction) > decimals:
         raise InvalidAmount(
             _("This security is counted in whole units only. Enter an amount without a fraction.")
             if decimals == 0
             else _("The amount has more decimal places than this security allows."),
             code="amount.too_fine",
         )
+    units = int(whole + fraction.ljust(decimals, "0"))
     if units > MAX_UNITS:
         raise InvalidAmount(_("The amount is larger than any holding can be."), code="amount.too_large")
-    return int(units)
+    return units
 
 
 def format_units(units: int, *, decimals: int, grouping: bool = True) -> str:

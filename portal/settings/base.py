@@ -136,6 +136,8 @@ CELERY_BEAT_SCHEDULE = {
     "kyc-clock": {"task": "kyc.tasks.token_clock_task", "schedule": 2.0, "options": {"expires": 5}},
     "kyc-screenings": {"task": "kyc.tasks.sweep_screenings_task", "schedule": 10.0, "options": {"expires": 10}},
     "kyc-notices": {"task": "kyc.tasks.send_notices_task", "schedule": 10.0, "options": {"expires": 10}},
+    "tokens-notices": {"task": "tokens.tasks.send_notices_task", "schedule": 10.0, "options": {"expires": 10}},
+    "tokens-maturity": {"task": "tokens.tasks.mature_securities_task", "schedule": 3600.0, "options": {"expires": 600}},
     "kyc-reviews": {"task": "kyc.tasks.announce_reviews_task", "schedule": 3600.0, "options": {"expires": 600}},
 }
 
@@ -164,6 +166,7 @@ MFA_ADAPTER = "portal.accounts.MfaAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = SITE_NAME
+MFA_TOTP_TOLERANCE = 1  # a phone whose clock is half a minute off still signs in
 USERSESSIONS_TRACK_ACTIVITY = True
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

@@ -226,9 +226,9 @@ def marked_steps(steps: Any) -> list[dict[str, Any]]:
 
 
 @register.filter
-def form_errors(form: BaseForm | None) -> list[tuple[str, str]]:
+def form_errors(form: Any) -> list[tuple[str, str]]:
     """(id of the field, message) of every error of a form, the form's own errors first with an empty id."""
-    if form is None or not form.is_bound:
+    if not isinstance(form, BaseForm) or not form.is_bound:
         return []
     found = [("", str(error)) for error in form.non_field_errors()]
     for field in form:
@@ -323,9 +323,9 @@ def once_token(context: template.Context) -> SafeString:
 
 
 @register.filter
-def without_placeholders(form: BaseForm) -> BaseForm:
+def without_placeholders(form: Any) -> Any:
     """allauth repeats each label as a placeholder; a label that stays says it better."""
-    for field in form.fields.values() if form is not None else ():
+    for field in form.fields.values() if isinstance(form, BaseForm) else ():
         field.widget.attrs.pop("placeholder", None)
     return form
 

@@ -59,5 +59,6 @@ def change_role(request: HttpRequest, user_id: int) -> HttpResponse:
 def _person_page(request: HttpRequest, person: User, form: RoleForm, status: int = 200) -> HttpResponse:
     history = AuditEntry.objects.filter(subject_type="portal.user", subject_id=str(person.pk))[:20]
     labels = [Role(name).label for name in sorted(person.roles)]
-    context = {"person": person, "form": form, "history": history, "person_roles": labels}
+    may_change = isinstance(request.user, User) and request.user.has_role(Role.ADMINISTRATOR)
+    context = {"may_change": may_change, "person": person, "form": form, "history": history, "person_roles": labels}
     return render(request, "portal/person.html", context, status=status)

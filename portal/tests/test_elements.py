@@ -1,0 +1,139 @@
+"""Every element of the architecture renders, in both languages, and keeps to the content policy."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.template import engines
+from django.utils import translation
+from django_cotton.compiler_regex import CottonCompiler
+
+from portal.templatetags.musubi import chart_points
+from portal.views.styleguide import sample_context
+
+ELEMENTS = [
+    "amount",
+    "units",
+    "rate",
+    "datetime",
+    "date",
+    "address",
+    "tx-link",
+    "badge",
+    "timeline",
+    "gauge",
+    "steps",
+    "summary",
+    "summary-row",
+    "table",
+    "filters",
+    "pager",
+    "empty",
+    "notice",
+    "error-summary",
+    "confirm",
+    "file-drop",
+    "copy",
+    "countdown",
+    "button",
+    "as-of",
+    "card",
+    "chart",
+    "icon",
+]
+FRAMES = ["entrance", "journey", "overview", "queue", "record", "public"]
+
+
+def show(source: str, **context) -> str:
+    """What a page with this source shows; elements are compiled as the template loader does."""
+    return engines["django"].from_string(CottonCompiler().process(source)).render(context)
+
+
+@pytest.mark.parametrize("name", ELEMENTS)
+def test_the_element_is_there_and_the_style_guide_shows_it(name):
+    assert (Path(settings.BASE_DIR) / "templates/elements" / f"{name.replace('-', '_')}.html").exists()
+    assert f"<c-{name}" in (Path(settings.BASE_DIR) / "templates/portal/styleguide.html").read_text()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_the_style_guide_renders_without_inline_script_or_style(client, language):
+    page = client.get("/styleguide/", headers={"Accept-Language": language}).content.decode()
+    assert f'<html lang="{language}">' in page
+    assert "<c-" not in page
+    assert not re.search(r"\sstyle=|\son\w+=|<style", page)
+    assert not re.search(r"<script(?![^>]*\bsrc=)(?![^>]*application/json)", page)
+
+
+@pytest.mark.django_db
+def test_figures_are_written_as_each_language_writes_them(client):
+    japanese = client.get("/styleguide/", headers={"Accept-Language": "ja"}).content.decode()
+    english = client.get("/styleguide/", headers={"Accept-Language": "en"}).content.decode()
+    assert '1,000,000,000<span class="unit">円</span>' in japanese
+    assert "¥1,000,000,000" in english
+    assert "$1,234.50" in english
+    assert '1,250<span class="unit">口</span>' in japanese
+    assert "0.80%" in english
+    assert "0x5290…9EE7" in english
+    assert re.search(r"2\d\d\d年\d+月\d+日 \d\d:\d\d JST", japanese)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("frame", FRAMES)
+def test_every_frame_has_its_blocks(rf, frame):
+    from django.contrib.auth.models import AnonymousUser
+
+    request = rf.get("/")
+    request.user, request.session = AnonymousUser(), {}
+    blocks = ["title", "heading", "content"] if frame not in {"queue", "record"} else ["title", "heading"]
+    blocks += {"journey": ["progress"], "queue": ["filters", "list", "panel"]}.get(frame, [])
+    blocks += ["summary", "state", "timeline", "related"] if frame == "record" else []
+    source = f'{{% extends "frames/{frame}.html" %}}' + "".join(
+        f"{{% block {name} %}}[{name}]{{% endblock %}}" for name in [*blocks, "lead", "actions"]
+    )
+    page = engines["django"].from_string(source).render({}, request)
+    for name in [*blocks, "lead", "actions"]:
+        assert f"[{name}]" in page, name
+    assert page.count("<h1>") == 1
+    assert '<main id="main"' in page
+
+
+def test_what_stands_in_a_block_is_not_called_done():
+    context = sample_context()
+    with translation.override("en"):
+        shown = show('<c-timeline :steps="steps" />', steps=context["timeline"])
+    assert "In a block, not final yet" in shown
+    assert 'class="is-now" aria-current="step" data-step="final"' in shown
+
+
+def test_after_a_refusal_nothing_is_still_to_come():
+    context = sample_context()
+    steps = [*context["refused"], context["timeline"][-1]]
+    shown = show('<c-timeline :steps="steps" />', steps=steps)
+    assert 'data-step="refused"' in shown
+    assert 'data-step="final"' not in shown
+
+
+def test_the_error_summary_leads_to_each_field_and_takes_the_focus():
+    shown = show('<c-error-summary :form="form" />', form=sample_context()["sample_form"])
+    assert 'href="#sample_recipient"' in shown
+    assert 'href="#sample_kind_0"' in shown
+    assert "autofocus" in shown
+
+
+def test_a_form_without_mistakes_has_no_error_summary():
+    assert "error-summary" not in show('<c-error-summary :form="form" />', form=sample_context()["blank_form"])
+
+
+def test_names_typed_by_people_are_escaped():
+    shown = show('<c-address :value="value" :name="name" />', value='"><script>', name="<b>x</b>")
+    assert "<script>" not in shown
+    assert "<b>" not in shown
+
+
+@pytest.mark.parametrize("data", [[], [("a", 1)], [("a", 5), ("b", 5)], [("a", 1), ("b", 3), ("c", 2)]])
+def test_a_chart_is_drawn_from_two_points_on(data):
+    assert bool(chart_points(data)) == (len(data) >= 2)
