@@ -5,8 +5,7 @@ Every handler is safe to call twice: a row that is already there, or that cannot
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from django.utils import timezone
 
@@ -25,15 +24,10 @@ TX = ChainTransaction.State
 DEAD: Final = frozenset({TX.REVERTED, TX.CANCELLED, TX.EXPIRED, TX.REFUSED})
 
 
-class _Row(Protocol):
-    pk: Any
-    state: str
-    TRANSITIONS: Any
-
-    def save(self, *, update_fields: Collection[str]) -> None: ...
+Row = Security | Subscription | Transfer | AdmissionRequest | ControlAction | Recovery
 
 
-def _move(row: _Row, target: str, *, subject: str, also: dict[str, Any] | None = None, reason: str = "") -> bool:
+def _move(row: Row, target: str, *, subject: str, also: dict[str, Any] | None = None, reason: str = "") -> bool:
     """Take the arrow to `target` if there is one from here, with its audit row; False if there is none."""
     if row.state == target or target not in row.TRANSITIONS.get(row.state, ()):
         return False

@@ -175,7 +175,7 @@ class InviteForm(forms.Form):
         field = self.fields["investor"]
         if isinstance(field, forms.ModelChoiceField):
             field.queryset = User.objects.filter(pk__in=known)
-            field.label_from_instance = lambda user: f"{known.get(user.pk, '')} · {user.email}"  # type: ignore[method-assign]
+            field.label_from_instance = lambda user: f"{known.get(user.pk, '')} · {user.email}"  # type: ignore[method-assign, assignment]
 
 
 #: The statements an investor accepts, by the codes that are kept with the subscription.

@@ -258,7 +258,8 @@ def allocate_subscription(*, subscription_id: int, actor: User, units: int) -> S
 def available_units(security: Security) -> int:
     """Authorised units that no allocation has taken yet."""
     taken = security.subscriptions.filter(state__in=Subscription.TAKES_UNITS).aggregate(t=Sum("allocated_units"))["t"]
-    return security.authorised_units - int(taken or 0)
+    authorised: int = security.authorised_units
+    return authorised - int(taken or 0)
 
 
 def issue_allotment(*, subscription_id: int, actor: User) -> Subscription:

@@ -24,6 +24,7 @@ from chain.services import enqueue
 from chain.types import SignerRole
 from portal import audit
 from portal.models import Role, User
+from portal.money import MINOR_DIGITS
 from portal.state import require_transition
 from tokens.exceptions import TermsNotAllowed, TwoPersonRule
 from tokens.models import TOKYO, Security, SecurityDocument
@@ -260,16 +261,10 @@ def _apply(security: Security, terms: Mapping[str, Any]) -> None:
     for name, value in terms.items():
         setattr(security, name, value)
     _validate(security)
-    if not Decimal(security.face_value).scaleb(_minor_digits(security)) % 1 == 0:
+    if not Decimal(security.face_value).scaleb(MINOR_DIGITS[security.currency]) % 1 == 0:
         raise TermsNotAllowed(
             _("The denomination is finer than the currency. Nothing was saved."), code="tokens.security.face_too_fine"
         )
-
-
-def _minor_digits(security: Security) -> int:
-    from portal.money import MINOR_DIGITS
-
-    return MINOR_DIGITS[security.currency]
 
 
 def _validate(row: Security | SecurityDocument) -> None:
@@ -285,7 +280,7 @@ def _document_type(content: bytes) -> str:
     """The type by content, never by the file's name. Only PDF is taken."""
     if len(content) > DOCUMENT_MAX_BYTES:
         raise TermsNotAllowed(_("The file is larger than 10 MB. Nothing was saved."), code="tokens.document.too_large")
-    kind = filetype.guess(content)
+    kind = filetype.guess(content)  # type: ignore[no-untyped-call]
     if kind is None or kind.mime != "application/pdf":
         raise TermsNotAllowed(_("The file is not a PDF. Nothing was saved."), code="tokens.document.wrong_type")
     return str(kind.mime)

@@ -187,9 +187,7 @@ def put_on_chain(issuer: User, second: User, settle: Callable[[], None], **chang
 
 
 @pytest.fixture
-def world(
-    issuer: User, second_issuer: User, make_investor: Callable[..., User], settle: Callable[[], None]
-) -> World:
+def world(issuer: User, second_issuer: User, make_investor: Callable[..., User], settle: Callable[[], None]) -> World:
     alice, bob = make_investor("alice@example.com", "Alice"), make_investor("bob@example.com", "Bob")
     security = put_on_chain(issuer, second_issuer, settle)
     return World(security=security, issuer=issuer, alice=alice, bob=bob, settle=settle)

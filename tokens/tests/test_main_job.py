@@ -24,7 +24,7 @@ def test_an_allotment_is_provisional_and_then_final(world):
     subscription.refresh_from_db()
     assert subscription.state == Subscription.State.ALLOTTED
     (holding,) = selectors.holdings_for(world.alice)
-    assert (holding.units, holding.final_units, holding.value.amount) == (100, 100, 10_000_000)
+    assert (holding.units, holding.final_units, int(holding.value.amount)) == (100, 100, 10_000_000)
 
 
 def test_a_holder_passes_units_on_and_both_sides_see_it_final(holding):

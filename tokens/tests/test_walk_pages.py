@@ -41,7 +41,7 @@ def test_an_issuer_makes_a_security_and_another_approves_it(signed_in, issuer, s
     answer = browser.post(url("security-new"), data)
     security = Security.objects.get()
     assert answer.headers["Location"] == url("security-detail", security.pk)
-    assert (security.authorised_units, security.rate_bps, security.face_value) == (10_000, 80, 100_000)
+    assert (security.authorised_units, security.rate_bps, int(security.face_value)) == (10_000, 80, 100_000)
     assert browser.post(url("security-new"), data).headers["Location"] == url("security-detail", security.pk)
     assert Security.objects.count() == 1
     upload = SimpleUploadedFile("terms.pdf", PDF, content_type="application/pdf")
