@@ -110,7 +110,12 @@ def normalise(name: str) -> str:
     text = _HAN.sub(" ", romaji(text.replace("・", " ").replace("゠", " ").replace("＝", " ")))
     text = unicodedata.normalize("NFKD", text).casefold()
     text = "".join(c for c in text if not unicodedata.combining(c)).translate(_SPECIAL)
-    return _SEPARATORS.sub(" ", re.sub(r"['’`ʼ‘]", "", text)).strip()
+    text = _INITIALS.sub("", re.sub(r"['’`ʼ‘]", "", text))
+    return _SEPARATORS.sub(" ", text).strip()
+
+
+# K.K., S.A., L.L.C.: one word, not several letters.
+_INITIALS: Final = re.compile(r"(?<=\b[a-z])\.(?=[a-z]\b)")
 
 
 _SPECIAL: Final = str.maketrans({"ø": "o", "đ": "d", "ł": "l", "ı": "i", "æ": "ae", "œ": "oe", "ß": "ss"})

@@ -33,7 +33,7 @@ RULES = [
     (
         "retention",
         "1",
-        date(2020, 1, 1),
+        date(2008, 3, 1),
         {"years": 7},
         "Act on Prevention of Transfer of Criminal Proceeds: 7 years after the relationship ends.",
     ),

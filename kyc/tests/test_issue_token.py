@@ -10,7 +10,7 @@ import pytest
 from chain.gateway import gateway
 from chain.types import SignerRole, Standing
 from kyc import services
-from kyc.models import Application, Party
+from kyc.models import Application, LifecycleStep, Party
 from kyc.selectors import InvestorStatus, investor_status, primary_wallet
 from portal.models import User
 
@@ -54,3 +54,257 @@ def test_an_approved_person_gets_a_token_and_becomes_active(active, investor):
     assert investor_status(investor) == InvestorStatus.ACTIVE
     assert Party.objects.get(user=investor).is_verified
     assert active.effective_from is not None
+
+
+def test_each_step_of_the_chain_is_visible_to_the_person(
+    approved, platform, officer_key, second_reviewer, settle, investor, client
+):
+    services.attest(application_id=approved.pk, officer=second_reviewer)
+    approved.refresh_from_db()
+    assert approved.state == Application.State.ISSUING
+    settle()
+    approved.refresh_from_db()
+    assert approved.state == Application.State.PENDING
+    client.force_login(investor)
+    page = client.get("/kyc/status/").content.decode()
+    step = approved.steps.get()
+    assert step.transaction is not None
+    assert step.transaction.mined_hash[:6] in page
+    assert not Party.objects.get(user=investor).is_verified
+
+
+def test_signing_twice_issues_one_token(approved, platform, officer_key, second_reviewer, refused):
+    services.attest(application_id=approved.pk, officer=second_reviewer)
+    code = refused(services.attest, application_id=approved.pk, officer=second_reviewer)
+    assert code == "kyc.attestation.wrong_state"
+    assert LifecycleStep.objects.count() == 1
+
+
+def test_an_expired_signature_is_refused_and_a_fresh_one_taken(
+    approved, platform, officer_key, second_reviewer, refused, settle
+):
+    from chain import attestation as chain_attestation
+    from kyc.services.attestations import as_attestation
+
+    record = services.prepare_attestation(application_id=approved.pk, officer=second_reviewer)
+    type(record).objects.filter(pk=record.pk).update(deadline=1)
+    record.refresh_from_db()
+    signature = chain_attestation.sign(as_attestation(record), platform.signer(SignerRole.ATTESTOR))
+    arguments = {"attestation_id": record.pk, "officer": second_reviewer, "signature": signature}
+    assert refused(services.submit_attestation, **arguments) == "kyc.attestation.expired"
+    approved.refresh_from_db()
+    assert approved.state == Application.State.APPROVED
+    services.attest(application_id=approved.pk, officer=second_reviewer)
+
+
+def test_a_signature_from_the_officers_own_wallet_is_taken(approved, platform, second_reviewer, settle):
+    from chain import attestation as chain_attestation
+    from kyc.services.attestations import as_attestation
+
+    wallet = platform.signer(SignerRole.ATTESTOR)
+    services.set_officer_key(user=second_reviewer, address=wallet.address, actor="test")
+    record = services.prepare_attestation(application_id=approved.pk, officer=second_reviewer)
+    signature = chain_attestation.sign(as_attestation(record), wallet)
+    for _click in range(2):
+        services.submit_attestation(attestation_id=record.pk, officer=second_reviewer, signature=signature)
+    settle()
+    approved.refresh_from_db()
+    assert approved.state == Application.State.PENDING
+    assert LifecycleStep.objects.count() == 1
+
+
+def test_a_signature_of_another_key_or_over_something_else_is_refused(
+    approved, platform, second_reviewer, reviewer, refused
+):
+    from chain import attestation as chain_attestation
+    from kyc.services.attestations import as_attestation
+
+    wallet = platform.signer(SignerRole.ATTESTOR)
+    services.set_officer_key(user=second_reviewer, address=platform.signer(SignerRole.COUNCIL).address, actor="test")
+    record = services.prepare_attestation(application_id=approved.pk, officer=second_reviewer)
+    signature = chain_attestation.sign(as_attestation(record), wallet)
+    arguments = {"attestation_id": record.pk, "signature": signature}
+    assert refused(services.submit_attestation, officer=second_reviewer, **arguments) == "kyc.attestation.other_key"
+    assert refused(services.submit_attestation, officer=reviewer, **arguments) == "kyc.attestation.not_yours"
+    garbage = {"attestation_id": record.pk, "signature": bytes(65), "officer": second_reviewer}
+    assert refused(services.submit_attestation, **garbage) == "chain.attestation.invalid_signature"
+    approved.refresh_from_db()
+    assert approved.state == Application.State.APPROVED
+
+
+def test_a_key_without_the_role_on_chain_is_refused(approved, platform, second_reviewer, refused, tmp_path):
+    from eth_account import Account
+
+    from chain import attestation as chain_attestation
+    from kyc.services.attestations import as_attestation
+
+    account = Account.create()
+    services.set_officer_key(user=second_reviewer, address=account.address, actor="test")
+    record = services.prepare_attestation(application_id=approved.pk, officer=second_reviewer)
+    signed = Account.unsafe_sign_hash(chain_attestation.digest(as_attestation(record)), account.key)
+    arguments = {"attestation_id": record.pk, "signature": bytes(signed.signature), "officer": second_reviewer}
+    assert refused(services.submit_attestation, **arguments) == "kyc.attestation.not_attestor"
+
+
+def test_with_the_node_down_the_signature_waits_and_nothing_is_lost(
+    approved, platform, officer_key, second_reviewer, settings, settle
+):
+    running = settings.CHAIN_RPC_URL
+    settings.CHAIN_RPC_URL = "http://127.0.0.1:9"
+    services.attest(application_id=approved.pk, officer=second_reviewer)
+    approved.refresh_from_db()
+    assert approved.state == Application.State.ISSUING
+    settings.CHAIN_RPC_URL = running
+    settle()
+    approved.refresh_from_db()
+    assert approved.state == Application.State.PENDING
+
+
+def test_a_refusal_by_the_contract_comes_back_to_the_officer_with_its_reason(
+    approved, platform, officer_key, second_reviewer, settle
+):
+    from chain import operations
+    from chain import services as chain_services
+
+    chain_services.enqueue(
+        call=operations._sbt("pauseIssuance"),
+        signer=platform.signer(SignerRole.SBT_GUARDIAN),
+        idempotency_key="pause",
+        purpose="test",
+    )
+    settle()
+    services.attest(application_id=approved.pk, officer=second_reviewer)
+    settle()
+    approved.refresh_from_db()
+    assert approved.state == Application.State.ATTESTED
+    assert "IssuancePaused" in approved.problem
+    chain_services.enqueue(
+        call=operations._sbt("resumeIssuance"),
+        signer=platform.signer(SignerRole.COUNCIL),
+        idempotency_key="resume",
+        purpose="test",
+    )
+    settle()
+    services.retry_issue(application_id=approved.pk, officer=second_reviewer)
+    settle()
+    approved.refresh_from_db()
+    assert approved.state == Application.State.PENDING
+    assert approved.problem == ""
+
+
+def test_suspending_reinstating_and_revoking_follow_the_chain(active, platform, reviewer, settle, refused):
+    arguments = {"application_id": active.pk, "officer": reviewer}
+    assert refused(services.revoke, reason="x", **arguments) == "kyc.revoke.not_suspended"
+    assert refused(services.suspend, reason=" ", **arguments) == "kyc.decision.reason"
+    services.suspend(reason="lost device", **arguments)
+    active.refresh_from_db()
+    assert active.state == Application.State.SUSPENDING
+    assert not Party.objects.get(user=active.user).is_verified
+    settle()
+    active.refresh_from_db()
+    assert active.state == Application.State.SUSPENDED
+    assert gateway().standing(address(active)) == Standing.SUSPENDED
+    services.reinstate(reason="found", **arguments)
+    settle()
+    active.refresh_from_db()
+    assert active.state == Application.State.ACTIVE
+    assert Party.objects.get(user=active.user).is_verified
+    services.suspend(reason="closing", **arguments)
+    settle()
+    services.revoke(reason="closed", **arguments)
+    settle()
+    active.refresh_from_db()
+    assert active.state == Application.State.REVOKED
+    assert active.closed_at is not None
+    assert gateway().standing(address(active)) == Standing.NONE
+    assert investor_status(active.user) == InvestorStatus.REVOKED
+
+
+def test_a_renewal_extends_to_the_next_review(active, platform, second_reviewer, settle):
+    before = active.next_review_on
+    services.renew(application_id=active.pk, officer=second_reviewer, reason="reviewed", risk_rating="high")
+    active.refresh_from_db()
+    assert active.state == Application.State.RENEWING
+    assert investor_status(active.user) == InvestorStatus.ACTIVE
+    settle()
+    active.refresh_from_db()
+    assert active.state == Application.State.ACTIVE
+    s = active.steps.first(); print(s.kind, s.outcome, s.attestation.expires_at, s.attestation.purpose, list(active.steps.values_list("kind","outcome","failure")), active.problem)
+    assert active.next_review_on != before
+    assert active.risk_rating == "high"
+    assert gateway().standing(address(active)) == Standing.EFFECTIVE
+
+
+def test_a_token_whose_review_has_come_expires(active):
+    from django.utils import timezone
+
+    Application.objects.filter(pk=active.pk).update(next_review_on=timezone.localdate())
+    assert services.expire_due() == 1
+    assert services.expire_due() == 0
+    active.refresh_from_db()
+    assert active.state == Application.State.EXPIRED
+    assert not Party.objects.get(user=active.user).is_verified
+
+
+def test_a_hit_on_a_new_list_suspends_and_does_not_revoke(active, platform, settle, tmp_path, reviewer, refused):
+    import shutil
+    from datetime import date
+
+    from kyc.management.commands.load_sanctions_list import SAMPLE
+
+    folder = tmp_path / "list"
+    shutil.copytree(SAMPLE, folder)
+    text = (folder / "sdn.csv").read_text().replace("\x1a", "")
+    row = '990998,"AOKI, Hanako","individual","SAMPLE",-0- ,-0- ,-0- ,-0- ,-0- ,-0- ,-0- ,"DOB 12 Apr 1985"\r\n'
+    (folder / "sdn.csv").write_text(text + row)
+    services.load_sanctions_list(kind="ofac", directory=folder, name="newer", published_on=date(2026, 11, 20))
+    services.run_due_screenings()
+    active.refresh_from_db()
+    assert active.state == Application.State.SUSPENDING
+    settle()
+    active.refresh_from_db()
+    assert active.state == Application.State.SUSPENDED
+    arguments = {"application_id": active.pk, "officer": reviewer, "reason": "x"}
+    assert refused(services.reinstate, **arguments) == "kyc.reinstate.hit"
+
+
+def test_a_reorganisation_takes_the_token_back_to_being_issued_and_it_comes_again(
+    approved, platform, officer_key, second_reviewer, settle
+):
+    from kyc.services.lifecycle import apply_outcome
+
+    services.attest(application_id=approved.pk, officer=second_reviewer)
+    settle()
+    approved.refresh_from_db()
+    assert approved.state == Application.State.PENDING
+    row = approved.steps.get().transaction
+    apply_outcome(transaction_row=row, state="broadcast")
+    apply_outcome(transaction_row=row, state="broadcast")
+    approved.refresh_from_db()
+    assert approved.state == Application.State.ISSUING
+    apply_outcome(transaction_row=row, state="mined")
+    apply_outcome(transaction_row=row, state="final")
+    apply_outcome(transaction_row=row, state="final")
+    approved.refresh_from_db()
+    assert approved.state == Application.State.PENDING
+
+
+def test_with_redis_down_a_submission_is_kept_and_the_sweep_screens_it(
+    draft, sample_list, settings, django_capture_on_commit_callbacks
+):
+    from kyc.tasks import run_screening_task
+
+    run_screening_task.app.conf.task_always_eager = False
+    run_screening_task.app.conf.broker_url = "redis://127.0.0.1:9/0"
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            services.submit_application(application_id=draft.pk, user=draft.user, declares=True)
+    finally:
+        run_screening_task.app.conf.task_always_eager = True
+        run_screening_task.app.conf.broker_url = settings.CELERY_BROKER_URL
+    draft.refresh_from_db()
+    assert draft.state == Application.State.SUBMITTED
+    assert not draft.screening_ready
+    services.run_due_screenings()
+    draft.refresh_from_db()
+    assert draft.screening_ready
