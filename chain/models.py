@@ -56,6 +56,8 @@ class Contract(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name = _("contract")
+        verbose_name_plural = _("contracts")
         constraints = [
             models.UniqueConstraint(fields=["chain_id", "address"], name="chain_contract_address"),
             # One manager and one SBT contract per chain; securities are many.
@@ -88,6 +90,8 @@ class Signer(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name = _("signing key")
+        verbose_name_plural = _("signing keys")
         constraints = [
             models.UniqueConstraint(fields=["chain_id", "address"], name="chain_signer_address"),
             models.CheckConstraint(condition=models.Q(next_nonce__gte=0), name="chain_signer_nonce_positive"),
@@ -168,6 +172,8 @@ class ChainTransaction(models.Model):
     settled_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = _("transaction")
+        verbose_name_plural = _("transactions")
         constraints = [
             models.UniqueConstraint(fields=["signer", "nonce"], name="chain_tx_signer_nonce"),
             models.CheckConstraint(
@@ -206,6 +212,8 @@ class Attempt(models.Model):
     last_error = models.CharField(max_length=300, blank=True)
 
     class Meta:
+        verbose_name = _("attempt")
+        verbose_name_plural = _("attempts")
         ordering = ["id"]
 
     def __str__(self) -> str:
@@ -410,6 +418,10 @@ class Incident(models.Model):
     closed_at = models.DateTimeField(null=True, blank=True)
     closed_by = models.ForeignKey("portal.User", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     dedupe_key = models.CharField(max_length=120, unique=True)
+
+    class Meta:
+        verbose_name = _("incident")
+        verbose_name_plural = _("incidents")
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.detail[:60]}"
