@@ -357,3 +357,46 @@ def _shown(name: str, value: object, names: Mapping[str, str]) -> str:
         short = f"{text[:6]}…{text[-4:]}"
         return f"{names[text]} ({short})" if text in names else short
     return text
+
+
+# --- incidents ----------------------------------------------------------------------------------------------
+
+#: kind → what it means and what to do. The engine's own detail, in English, stands beneath it.
+INCIDENTS: Mapping[str, Text] = {
+    "chain.history_rewritten": gettext_lazy(
+        "The node's chain no longer contains what had been final. Nothing is read until it does: check which node and which chain this installation points to. If the chain was reset on purpose, run the command rebuild_index."
+    ),
+    "chain.ledger_differs": gettext_lazy(
+        "The ledger shown here differs from the chain. The chain is right: do not pay or certify by this ledger until the difference is understood."
+    ),
+    "chain.event_handler_failed": gettext_lazy(
+        "Something that should have followed an event on the chain failed. The event itself is recorded; what should have followed must be done by hand."
+    ),
+    "chain.gas_funder_empty": gettext_lazy(
+        "The account that pays the network's fees has too little ETH. Transactions wait until some is sent to it."
+    ),
+    "chain.followup_failed": gettext_lazy(
+        "What should have followed a transaction failed. It is tried again until it succeeds; a programmer should look at it."
+    ),
+    "chain.fee_cap_reached": gettext_lazy(
+        "A transaction is not taken up even at the highest fee allowed. Wait for fees to fall, or raise the limit."
+    ),
+    "chain.signer_halted": gettext_lazy(
+        "A signing key was halted, because something else seems to use it. Find out what before it may sign again."
+    ),
+    "chain.estimate_failed": gettext_lazy(
+        "The node cannot say what a transaction would cost. It waits, and is tried again."
+    ),
+    "chain.signer_unavailable": gettext_lazy(
+        "A signing key cannot be opened. What needs it waits: check the key store and its password."
+    ),
+    "chain.policy_violation": gettext_lazy(
+        "A signing key was asked for something it may not do. Nothing was signed. Find out who asked."
+    ),
+}
+
+
+def incident_sentence(kind: str) -> str:
+    """What an incident of this kind means and what to do about it."""
+    known = INCIDENTS.get(kind)
+    return str(known) if known else _("Something happened that should not have. A person must look at it.")

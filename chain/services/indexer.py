@@ -23,7 +23,6 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Min
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from chain.events import DecodedLog, RawLog, checksummed, decode_log
 from chain.exceptions import NodeUnavailable
@@ -125,7 +124,9 @@ def index_once(source: Reader | None = None) -> StepOutcome:
         _require_chain(heads)
         outcome = _step(source, heads)
     except HistoryRewritten as error:
-        open_incident(kind="history_rewritten", detail=error.detail, dedupe_key=_rewritten_key(), data=dict(error.data))
+        open_incident(
+            kind="chain.history_rewritten", detail=error.detail, dedupe_key=_rewritten_key(), data=dict(error.data)
+        )
         return StepOutcome(is_current=True)
     except (HistoryMoved, CursorMoved, RpcError) as error:
         logger.info("index step is asked again: %s %s", type(error).__name__, error)
@@ -141,8 +142,7 @@ def _rewritten_key() -> str:
 def _require_chain(heads: Heads) -> None:
     if heads.chain_id != settings.CHAIN_ID:
         raise HistoryRewritten(
-            _("The node answers for chain %(found)s, but this installation works on chain %(expected)s.")
-            % {"found": heads.chain_id, "expected": settings.CHAIN_ID},
+            f"The node answers for chain {heads.chain_id}, but this installation works on chain {settings.CHAIN_ID}.",
             found=heads.chain_id,
         )
 
@@ -176,10 +176,7 @@ def _start_cursor(source: Reader, number: int) -> Cursor | None:
         return Cursor.objects.create(chain_id=settings.CHAIN_ID, range_size=RANGE_START)
     header = source.headers([number])[0]
     if header is None:
-        raise HistoryRewritten(
-            _("The node does not know block %(number)s, in which our first contract was deployed.")
-            % {"number": number + 1}
-        )
+        raise HistoryRewritten(f"The node does not know block {number + 1}, in which our first contract was deployed.")
     with transaction.atomic():
         _save_blocks(settings.CHAIN_ID, [header])
         return Cursor.objects.create(
@@ -210,10 +207,8 @@ def _fork_point(source: Reader, cursor: Cursor, heads: Heads) -> Block | None:
             return _checked_fork(common, cursor, heads, is_newest=start == 0)
         start += len(rows)
     raise HistoryRewritten(
-        _(
-            "The node's chain ends at block %(head)s and contains none of the blocks that were read before, up to block %(number)s. It was reset, or it is another chain."
-        )
-        % {"head": heads.head, "number": cursor.number},
+        f"The node's chain ends at block {heads.head} and contains none of the blocks that were read before, up to "
+        f"block {cursor.number}. It was reset, or it is another chain.",
         head=heads.head,
         cursor=cursor.number,
     )
@@ -229,17 +224,15 @@ def _checked_fork(common: Block, cursor: Cursor, heads: Heads, *, is_newest: boo
         return None
     if is_newest:
         raise HistoryRewritten(
-            _(
-                "The node's newest block is %(head)s, but block %(final)s had been final. The node is far behind, or its chain was reset."
-            )
-            % {"head": heads.head, "final": cursor.final_number},
+            f"The node's newest block is {heads.head}, but block {cursor.final_number} had been final. The node is far "
+            "behind, or its chain was reset.",
             head=heads.head,
             final=cursor.final_number,
         )
     if common.number < cursor.final_number:
         raise HistoryRewritten(
-            _("The node's chain and ours part after block %(common)s, but block %(final)s had been final.")
-            % {"common": common.number, "final": cursor.final_number},
+            f"The node's chain and ours part after block {common.number}, but block {cursor.final_number} had been "
+            "final.",
             common=common.number,
             final=cursor.final_number,
         )
@@ -506,9 +499,8 @@ def _tell_calmly(row: EventLog) -> None:
     except Exception as error:
         logger.exception("a handler of %s failed", row)
         open_incident(
-            kind="event_handler_failed",
-            detail=_("What should follow the event %(event)s in block %(number)s failed: %(error)s")
-            % {"event": row.event, "number": row.block_number, "error": type(error).__name__},
+            kind="chain.event_handler_failed",
+            detail=f"What should follow {row.event} in block {row.block_number} failed: {type(error).__name__}.",
             dedupe_key=f"event_handler:{row.block_hash}:{row.log_index}",
             data={"event_log": row.pk, "transaction_hash": row.transaction_hash},
         )

@@ -10,7 +10,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.utils.translation import gettext as _
 
 from chain.abi import encode_call
 from chain.exceptions import NodeUnavailable
@@ -114,11 +113,8 @@ def _report(block: int, tokens: set[str], differences: Sequence[Difference]) -> 
             close_if_open(dedupe_key=key, reason=f"agrees with the chain at block {block}")
             continue
         open_incident(
-            kind="ledger_differs",
-            detail=_(
-                "The ledger of %(token)s differs from the chain at block %(block)s in %(count)s figures. The chain is right; do not pay or certify by this ledger until it is understood."
-            )
-            % {"token": token, "block": block, "count": len(found)},
+            kind="chain.ledger_differs",
+            detail=f"The ledger of {token} differs from the chain at block {block} in {len(found)} figures.",
             dedupe_key=key,
             data={
                 "block": block,

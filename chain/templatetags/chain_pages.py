@@ -8,9 +8,9 @@ from typing import Any
 from django import template
 
 from chain import selectors
-from chain.models import ChainTransaction, EventLog
+from chain.models import ChainTransaction, EventLog, Incident
 from chain.types import TimelineStep
-from chain.wording import event_sentence, function_sentence
+from chain.wording import event_sentence, function_sentence, incident_sentence
 
 register = template.Library()
 
@@ -43,6 +43,12 @@ def state_tone(transaction: ChainTransaction) -> str:
 def function_words(transaction: ChainTransaction) -> str:
     """What the transaction does, in a sentence."""
     return function_sentence(transaction.function)
+
+
+@register.filter
+def incident_words(incident: Incident) -> str:
+    """What the incident means and what to do."""
+    return incident_sentence(incident.kind)
 
 
 @register.filter

@@ -214,7 +214,7 @@ def test_a_chain_that_was_reset_below_what_was_final_stops_the_index_with_an_inc
     platform.node.mine(9)
     for _ in range(3):
         assert index_once().is_current
-    incident = Incident.objects.get(kind="history_rewritten")
+    incident = Incident.objects.get(kind="chain.history_rewritten")
     assert incident.closed_at is None
     assert stored_snapshot()["holdings"] == before["holdings"]
     assert Cursor.objects.get().number == cursor.number + 8
@@ -235,7 +235,7 @@ def test_the_ledger_agrees_with_the_chain_and_a_difference_opens_an_incident(pla
     Holding.objects.filter(holder=alice.address).update(final_units=99)
     found = reconcile_ledger().differences
     assert [(d.what, d.ours, d.theirs) for d in found] == [("supply", 99, 100), (alice.address, 99, 100)]
-    assert Incident.objects.get(kind="ledger_differs").closed_at is None
+    assert Incident.objects.get(kind="chain.ledger_differs").closed_at is None
     Holding.objects.filter(holder=alice.address).update(final_units=100)
     reconcile_ledger()
-    assert Incident.objects.get(kind="ledger_differs").closed_at is not None
+    assert Incident.objects.get(kind="chain.ledger_differs").closed_at is not None

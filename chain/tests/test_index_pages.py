@@ -208,7 +208,7 @@ def test_the_console_asks_the_database_a_constant_number_of_times(
 
 
 def test_an_administrator_closes_an_incident_with_a_reason(administrator) -> None:
-    incident = Incident.objects.create(kind="history_rewritten", detail="…", dedupe_key="d")
+    incident = Incident.objects.create(kind="chain.history_rewritten", detail="…", dedupe_key="d")
     url = reverse("chain:incident-close", args=[incident.pk])
     client = signed_in(administrator)
     client.post(url, {"reason": ""})
