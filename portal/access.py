@@ -102,12 +102,12 @@ def _set_up_second_factor(request: HttpRequest) -> HttpResponseBase:
 
 
 def _confirm_second_factor(request: HttpRequest) -> HttpResponseBase:
+    """Ask for the second factor. What was posted (fields, not files) waits in the session and is then carried out once."""
     has_app = Authenticator.objects.filter(user=request.user, type=Authenticator.Type.TOTP).exists()
-    # What was posted waits in the session and is carried out once, after the second factor was shown.
-    answer: HttpResponseBase = suspend_request(
-        request, reverse("mfa_reauthenticate" if has_app else "mfa_reauthenticate_webauthn")
-    )
-    return answer
+    where = reverse("mfa_reauthenticate" if has_app else "mfa_reauthenticate_webauthn")
+    suspend_request(request, where)
+    # allauth finds what waits by its path; the query is kept with it.
+    return redirect(f"{where}?{urlencode({'next': request.path})}")
 
 
 def value_action(view: View) -> View:

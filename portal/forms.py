@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 from allauth.account.forms import SignupForm as AllauthSignupForm
+from allauth.mfa.webauthn.forms import AddWebAuthnForm, EditWebAuthnForm
 from django import forms
 from django.conf import settings
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from portal.models import Role, User
+from portal.models import Role
 
 LANGUAGES = [("ja", "日本語"), ("en", "English")]
 
@@ -73,11 +75,21 @@ class SignupForm(AllauthSignupForm):  # type: ignore[misc]
     field_order: ClassVar[list[str]] = ["email", "password1", "password2", "language"]
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        from django.utils.translation import get_language
-
         super().__init__(*args, **kwargs)
         self.fields["language"].initial = (get_language() or settings.LANGUAGE_CODE)[:2]
 
-    def save(self, request: object) -> User:
-        user: User = super().save(request)
-        return user
+
+class AddPasskeyForm(AddWebAuthnForm):  # type: ignore[misc]
+    """allauth's form, with words of its own for the name and for what a passkey can do alone."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].label = _("Name of this key")
+        self.fields["passwordless"].label = _("Sign in with it alone, without a password")
+        self.fields["passwordless"].help_text = _("The device then checks your fingerprint, face or PIN.")
+
+
+class EditPasskeyForm(EditWebAuthnForm):  # type: ignore[misc]
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].label = _("Name of this key")

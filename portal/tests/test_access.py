@@ -65,10 +65,10 @@ def test_after_a_while_the_second_factor_is_asked_for_and_what_was_posted_is_car
     cache.clear()  # codes already used are remembered there
     browser = sign_in(investor, fresh=False)
     assert browser.get("/test/move/").content == b"form"
-    asked = browser.post("/test/move/", {"amount": "7"})
+    asked = browser.post("/test/move/?to=b", {"amount": "7"})
     assert asked["Location"] == "/accounts/2fa/reauthenticate/?next=%2Ftest%2Fmove%2F"
     done = browser.post(asked["Location"], {"code": code_now(), "next": "/test/move/"})
-    assert done.content == b"moved 7"
+    assert done.content == b"moved 7 b"
 
 
 def test_a_wrong_code_moves_nothing(investor, sign_in):

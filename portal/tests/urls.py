@@ -42,7 +42,9 @@ def officers_and_auditors(request: HttpRequest) -> HttpResponse:
 
 @value_action
 def move(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(f"moved {request.POST.get('amount')}" if request.method == "POST" else "form")
+    return HttpResponse(
+        f"moved {request.POST['amount']} {request.GET.get('to', '')}".strip() if request.POST else "form"
+    )
 
 
 @signed_in
