@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from kyc.countries import country_choices
@@ -77,7 +78,7 @@ class SectionForm(forms.Form):
 
     def _field(self, name: str) -> forms.Field:
         column = holder_of(self.application, name)._meta.get_field(name)
-        label, hint = column.verbose_name, _HINTS.get(name, "")  # type: ignore[union-attr]
+        label, hint = capfirst(column.verbose_name), _HINTS.get(name, "")  # type: ignore[union-attr]
         required = self._complete and name not in self.section.optional
         if name in ("is_pep", "qii_claim"):
             return forms.ChoiceField(
@@ -237,7 +238,7 @@ class DecisionForm(forms.Form):
         label=_("Risk rating"),
         choices=[("", "—"), *RiskRating.choices],
         required=False,
-        help_text=_("Needed to approve; sets the next review: 3, 2 or 1 years."),
+        help_text=_("Needed to approve; sets the next review."),
     )
     evidence = forms.ModelChoiceField(
         label=_("Document"), queryset=Evidence.objects.none(), required=False, help_text=_("Needed to send back.")

@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from django.db import models
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from kyc.countries import country_name
@@ -147,7 +148,7 @@ def answers_of(application: Application, section: Section) -> list[tuple[str, st
     for field in section.fields:
         holder = holder_of(application, field)
         column = holder._meta.get_field(field)
-        rows.append((str(column.verbose_name), _shown(holder, field)))  # type: ignore[union-attr]
+        rows.append((capfirst(str(column.verbose_name)), _shown(holder, field)))  # type: ignore[union-attr]
     return rows
 
 

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from chain.models import AddressField, UnitsField
-from kyc.models.application import PartyKind
+from kyc.models.application import PartyKind, RiskRating
 
 
 def new_subject() -> str:
@@ -108,6 +108,7 @@ class AttestationRecord(models.Model):
     attestor = AddressField(null=True, blank=True)
     signature = models.BinaryField(null=True, blank=True)
     reason = models.TextField(blank=True, help_text="of a renewal")
+    risk_rating = models.CharField(max_length=8, choices=RiskRating.choices, blank=True, help_text="of a renewal")
     created_at = models.DateTimeField(auto_now_add=True)
     signed_at = models.DateTimeField(null=True, blank=True)
 

@@ -70,6 +70,7 @@ def prepare_attestation(
         nonce=chain_attestation.new_nonce(),
         deadline=int((timezone.now() + VALID_FOR).timestamp()),
         reason=reason.strip(),
+        risk_rating=risk_rating,
     )
 
 
@@ -164,10 +165,10 @@ def renew(*, application_id: int, officer: User, reason: str, risk_rating: str) 
     record = prepare_attestation(
         application_id=application_id, officer=officer, purpose=Purpose.RENEW, reason=reason, risk_rating=risk_rating
     )
-    return _sign_here(record, officer, risk_rating=risk_rating)
+    return _sign_here(record, officer)
 
 
-def _sign_here(record: AttestationRecord, officer: User, *, risk_rating: str = "") -> Application:
+def _sign_here(record: AttestationRecord, officer: User) -> Application:
     key = OfficerKey.objects.select_related("signer").filter(user=officer).first()
     if key is None or key.signer is None:
         raise AttestationInvalid(
@@ -177,9 +178,6 @@ def _sign_here(record: AttestationRecord, officer: User, *, risk_rating: str = "
     signature = chain_attestation.sign(as_attestation(record), key.signer)
     # Whether the contract takes this key is asked before anything is sent (estimation), so a node that is down
     # does not stop the officer here.
-    if risk_rating:
-        application.risk_rating = risk_rating
-        application.save(update_fields=["risk_rating"])
     return _accept(record, application, officer, key.address, signature)
 
 

@@ -166,7 +166,7 @@ def delete_evidence(*, evidence_id: int, actor: User, reason: str) -> None:
     ends = rules.retention_ends(timezone.localdate(application.closed_at)) if application.closed_at else None
     if ends is None or timezone.localdate() < ends:
         raise RetentionNotOver(
-            _("This record must be kept for 7 years after the relationship ends. Nothing was deleted.")
+            _("This record must be kept as long as the law requires. Nothing was deleted.")
             if ends is None
             else _("This record must be kept until %(day)s. Nothing was deleted.") % {"day": ends.isoformat()},
             code="kyc.evidence.retention",

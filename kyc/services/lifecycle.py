@@ -240,7 +240,8 @@ def _take_over_renewal(application: Application, record: AttestationRecord) -> N
     expires = datetime.fromtimestamp(record.expires_at, UTC)
     application.next_review_on = timezone.localdate(expires)
     application.verified_on = timezone.localdate(record.signed_at)
-    application.save(update_fields=["next_review_on", "verified_on"])
+    application.risk_rating = record.risk_rating or application.risk_rating
+    application.save(update_fields=["next_review_on", "verified_on", "risk_rating"])
     Party.objects.filter(user=application.user_id).update(verified_on=application.verified_on)
 
 

@@ -35,7 +35,7 @@ def active(
 
 def make_effective(platform: Any, settle: Callable[[], None]) -> None:
     settle()
-    platform.node.call("evm_increaseTime", 90_000)
+    platform.node.call("evm_increaseTime", 7_200)
     platform.node.mine(70)
     settle()
     settle()
@@ -229,7 +229,6 @@ def test_a_renewal_extends_to_the_next_review(active, platform, second_reviewer,
     settle()
     active.refresh_from_db()
     assert active.state == Application.State.ACTIVE
-    s = active.steps.first(); print(s.kind, s.outcome, s.attestation.expires_at, s.attestation.purpose, list(active.steps.values_list("kind","outcome","failure")), active.problem)
     assert active.next_review_on != before
     assert active.risk_rating == "high"
     assert gateway().standing(address(active)) == Standing.EFFECTIVE
