@@ -68,21 +68,3 @@ def _save(*, role: str, address: str, label: str, next_nonce: int, actor: User |
         data={"role": role, "address": address},
     )
     return signer
-
-
-@transaction.atomic
-def resume_signer(*, signer_id: int, actor: User, reason: str) -> Signer:
-    """Let a halted signer sign again, after a person found out why it was halted."""
-    signer = Signer.objects.select_for_update().get(pk=signer_id)
-    if signer.halted_reason:
-        was, signer.halted_reason = signer.halted_reason, ""
-        signer.save(update_fields=["halted_reason"])
-        audit.record(
-            action="chain.signer.resumed",
-            subject_type="chain.signer",
-            subject_id=signer.pk,
-            actor=actor,
-            reason=reason,
-            data={"was": was},
-        )
-    return signer

@@ -34,6 +34,7 @@ class Market:
     """One look at the node."""
 
     head: int
+    head_hash: str
     finalized: int
     base_fee: int
     tip: int
@@ -71,6 +72,7 @@ def look(rpc: Rpc) -> Market:
     head = as_int(latest["number"])
     return Market(
         head=head,
+        head_hash=latest["hash"],
         finalized=_finalized(head, finalized[0] if finalized else None),
         base_fee=as_int(latest.get("baseFeePerGas") or "0x0"),
         # A node without a suggestion still takes one gwei on every chain we know of.

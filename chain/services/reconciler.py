@@ -19,13 +19,15 @@ from chain.services import outbox, submitter
 from chain.services.incidents import ENGINE, open_incident
 from chain.services.market import Fees, Market, fee_cap, look
 from chain.services.submitter import Answer
-from chain.services.sweeps import sweep
+from chain.services.sweeps import set_apart, sweep
 from portal import audit
 
 logger = logging.getLogger(__name__)
 
 State = ChainTransaction.State
 Receipt = dict[str, Any]
+#: The head this process last compared every row's block with: under the same head there is nothing new to find.
+_checked_head = ""
 #: Rows of one signer whose receipts are asked in one sweep; the next sweep takes the next ones.
 BATCH: Final = 500
 
@@ -49,7 +51,8 @@ def run_reconcile_sweep() -> None:
         [("eth_getTransactionCount", [s.address, tag]) for s in watched for tag in ("latest", _final_tag(market))]
     )
     for signer, latest, final in zip(watched, counts[::2], counts[1::2], strict=True):
-        reconcile_signer(rpc, market, signer, mined=as_int(latest), final=as_int(final))
+        with set_apart(f"reconciling {signer}"):
+            reconcile_signer(rpc, market, signer, mined=as_int(latest), final=as_int(final))
 
 
 def _final_tag(market: Market) -> str:
@@ -58,8 +61,7 @@ def _final_tag(market: Market) -> str:
 
 def reconcile_signer(rpc: Rpc, market: Market, signer: Signer, *, mined: int, final: int) -> None:
     """Bring the rows of one signer up to date. `mined` and `final` are its transaction counts at head and finality."""
-    if halt_if_used_elsewhere(signer_id=signer.pk, mined=mined):
-        return
+    halt_if_used_elsewhere(signer_id=signer.pk, mined=mined)
     unmined = ChainTransaction.objects.filter(signer=signer, state__in=outbox.UNMINED)
     below = list(unmined.filter(nonce__lt=mined).order_by("nonce")[:BATCH])
     found = record_receipts(rpc, [row.pk for row in below])
@@ -70,7 +72,7 @@ def reconcile_signer(rpc: Rpc, market: Market, signer: Signer, *, mined: int, fi
                 reason=f"nonce {row.nonce} was used by a transaction that is not ours",
                 key=f"nonce-taken:{row.pk}",
             )
-            return
+            break
     settle_final(rpc, market, signer)
     cancel_requested(rpc, market, signer)
     nudge(rpc, market, signer, mined=mined)
@@ -149,6 +151,9 @@ def revert_reason(rpc: Rpc, attempt: Attempt, receipt: Receipt) -> str:
 
 def check_blocks(rpc: Rpc, market: Market) -> None:
     """Find rows whose block is no longer in the chain; look their attempts up again, or send them back to BROADCAST."""
+    global _checked_head
+    if market.head_hash == _checked_head:
+        return
     rows = ChainTransaction.objects.filter(state__in=outbox.IN_BLOCK, is_settled=False)
     blocks = sorted(rows.values_list("block_number", "block_hash").distinct())
     canonical = block_hashes(rpc, {number for number, _ in blocks if number is not None})
@@ -156,6 +161,7 @@ def check_blocks(rpc: Rpc, market: Market) -> None:
         if canonical.get(number) != block_hash:
             gone = list(rows.filter(block_hash=block_hash).order_by("nonce").values_list("pk", flat=True))
             _take_out_of_block(rpc, gone, block_hash)
+    _checked_head = market.head_hash
 
 
 def block_hashes(rpc: Rpc, numbers: Iterable[int | None]) -> dict[int | None, str]:
@@ -205,11 +211,13 @@ def nudge(rpc: Rpc, market: Market, signer: Signer, *, mined: int) -> None:
 
     The rows above it are sent again (never raised) only once the node has taken the lowest.
     """
-    if signer.halted_reason:
+    if Signer.objects.filter(pk=signer.pk).exclude(halted_reason="").exists():
         return
     unmined = ChainTransaction.objects.filter(signer=signer, state__in=outbox.UNMINED)
     lowest = unmined.filter(nonce=mined).first()
-    newest = submitter.newest_attempts([lowest.pk])[lowest.pk] if lowest else None
+    if lowest is None and unmined.filter(nonce__gt=mined).exists():
+        _report_lost_history(signer, mined)
+    newest = submitter.newest_attempts([lowest.pk]).get(lowest.pk) if lowest else None
     if lowest is None or newest is None or not _is_due(newest, settings.CHAIN_RESEND_AFTER_SECONDS):
         return
     if _wants_raise(newest):
@@ -219,6 +227,18 @@ def nudge(rpc: Rpc, market: Market, signer: Signer, *, mined: int) -> None:
         attempts = submitter.newest_attempts(above)
         stale = [pk for pk in above if _is_due(attempts[pk], settings.CHAIN_RESEND_AFTER_SECONDS)]
         submitter.send(rpc, stale)
+
+
+def _report_lost_history(signer: Signer, mined: int) -> None:
+    """The nonce the chain waits for belongs to a row that was final: its block is gone, and nothing after it can go on."""
+    lost = ChainTransaction.objects.filter(signer=signer, nonce=mined, is_settled=True).first()
+    if lost is not None:
+        open_incident(
+            kind="chain.final_block_lost",
+            detail=f"Transaction {lost.pk} was final in block {lost.block_number}, and the chain no longer has it.",
+            dedupe_key=f"final-lost:{lost.pk}",
+            data={"transaction": lost.pk},
+        )
 
 
 def _is_due(attempt: Attempt, seconds: float) -> bool:
@@ -315,20 +335,18 @@ def _make_cancellation(signer_id: int, transaction_id: int, market_fees: Fees) -
 # --- a key used elsewhere ---------------------------------------------------------------------------------------------
 
 
-def halt_if_used_elsewhere(*, signer_id: int, mined: int) -> bool:
-    """Halt the signer if the chain counts more transactions than we ever gave nonces; True if it did.
+def halt_if_used_elsewhere(*, signer_id: int, mined: int) -> None:
+    """Halt the signer if the chain counts more transactions than we ever gave nonces.
 
     `next_nonce` is read after the chain's count and is committed before anything is sent, so ours are all counted.
     """
     next_nonce = Signer.objects.values_list("next_nonce", flat=True).get(pk=signer_id)
-    if mined <= next_nonce:
-        return False
-    _halt(
-        signer_id,
-        reason=f"the chain counts {mined} transactions, we gave {next_nonce} nonces: the key is used elsewhere",
-        key=f"used-elsewhere:{signer_id}:{mined}",
-    )
-    return True
+    if mined > next_nonce:
+        _halt(
+            signer_id,
+            reason=f"the chain counts {mined} transactions, we gave {next_nonce} nonces: the key is used elsewhere",
+            key=f"used-elsewhere:{signer_id}:{mined}",
+        )
 
 
 def _halt(signer_id: int, *, reason: str, key: str) -> None:

@@ -19,7 +19,7 @@ from chain.rpc import Rpc, RpcError, as_hex, as_int, node
 from chain.services import outbox
 from chain.services.incidents import ENGINE, open_incident
 from chain.services.market import Fees, Market, look
-from chain.services.sweeps import sweep
+from chain.services.sweeps import set_apart, sweep
 from portal import audit
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,8 @@ def run_submit_sweep() -> None:
     rpc = node()
     market = look(rpc)
     for signer in waiting:
-        allocate(rpc, market, signer)
+        with set_apart(f"submitting for {signer}"):
+            allocate(rpc, market, signer)
     broadcast_signed(rpc)
 
 

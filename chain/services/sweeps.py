@@ -9,8 +9,11 @@ from functools import wraps
 from typing import Final
 
 from django.db import connection
+from django.db.utils import InterfaceError, OperationalError
 
 from chain.exceptions import NodeUnavailable, WrongChain
+from chain.rpc import RpcError
+from chain.services.incidents import close_if_open, open_incident
 
 logger = logging.getLogger(__name__)
 
@@ -56,12 +59,34 @@ def sweep(name: str) -> Callable[[Callable[[], None]], Callable[[], bool]]:
 def _run_calmly(name: str, body: Callable[[], None]) -> bool:
     try:
         body()
-    except (NodeUnavailable, WrongChain) as error:
+    except (NodeUnavailable, WrongChain, RpcError) as error:
         if name not in _failing:
-            logger.warning("%s sweep waits for the node: %s %s", name, error, error.context)
+            logger.warning("%s sweep waits for the node: %s %s", name, error, getattr(error, "context", ""))
             _failing.add(name)
         return False
     if name in _failing:
         _failing.discard(name)
         logger.info("%s sweep: the node answers again", name)
     return True
+
+
+@contextmanager
+def set_apart(what: str) -> Iterator[None]:
+    """Keep trouble with one signer from stopping the sweep for the others: log it, open an incident, go on.
+
+    Trouble with the node or the database is everybody's and passes through. The incident closes itself when it works.
+    """
+    key = f"sweep:{what}"[:120]
+    try:
+        yield
+    except (NodeUnavailable, WrongChain, RpcError, OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        logger.exception("%s failed", what)
+        open_incident(
+            kind="chain.sweep_failed",
+            detail=f"{what}: {type(error).__name__}. It is tried again by every sweep.",
+            dedupe_key=key,
+        )
+    else:
+        close_if_open(dedupe_key=key, reason="succeeded")

@@ -14,6 +14,7 @@ from chain.services import reconciler, submitter
 from chain.services.market import Fees, look
 from chain.tests.steps import ask, finalise, fresh, funder_on, pay, payment, received, states
 from chain.types import SignerRole
+from portal.models import AuditEntry, User
 
 pytestmark = pytest.mark.django_db
 State = ChainTransaction.State
@@ -22,6 +23,11 @@ State = ChainTransaction.State
 @pytest.fixture
 def funder(node):
     return funder_on(node)
+
+
+@pytest.fixture
+def operator():
+    return User.objects.create_user("operator@example.com")
 
 
 @pytest.fixture
@@ -332,15 +338,82 @@ def test_one_of_our_nonces_taken_by_a_stranger_halts_the_signer_once_that_is_fin
     assert states(row) == [State.BROADCAST]  # what became of it, only a receipt may say
 
 
-def test_an_operator_who_found_the_cause_lets_the_signer_go_on(node, funder):
-    from portal.models import AuditEntry, User
-
-    operator = User.objects.create_user("operator@example.com")
+def test_an_operator_who_found_the_cause_lets_the_signer_go_on(node, funder, operator):
     Signer.objects.filter(pk=funder.pk).update(halted_reason="used elsewhere")
     services.resume_signer(signer_id=funder.pk, actor=operator, reason="my own script, stopped")
     row = sent(funder)
     assert states(row) == [State.BROADCAST]
     assert AuditEntry.objects.get(action="chain.signer.resumed").actor == operator
+
+
+def test_after_the_key_was_used_elsewhere_its_nonces_go_on_behind_the_strangers(node, funder, operator):
+    row = sent(funder)
+    node.mine()
+    use_elsewhere(node, funder, 1)
+    node.mine()
+    services.run_reconcile_sweep()
+    finalise(node)
+    assert states(row) == [State.FINAL]  # what is ours goes on being followed while the signer is halted
+    services.resume_signer(signer_id=funder.pk, actor=operator, reason="my own script, stopped")
+    later = sent(funder, "later")
+    assert (fresh(later).state, fresh(later).nonce) == (State.BROADCAST, 2)
+    node.mine()
+    finalise(node)
+    assert states(later) == [State.FINAL]
+    assert Signer.objects.get(pk=funder.pk).halted_reason == ""
+
+
+def test_a_row_whose_nonce_is_taken_for_good_ends_when_a_person_resumes_the_signer(node, funder, told, operator):
+    row = sent(funder)
+    node.drop(row.attempts.get().hash)
+    use_elsewhere(node, funder, 0)
+    node.mine(4)
+    services.run_reconcile_sweep()
+    services.resume_signer(signer_id=funder.pk, actor=operator, reason="my own script, stopped")
+    assert (fresh(row).state, fresh(row).is_settled) == (State.CANCELLED, True)
+    assert told == [("one", State.CANCELLED, True)]
+    later = sent(funder, "later")
+    node.mine()
+    finalise(node)
+    assert (states(later), received(node)) == ([State.FINAL], 1)
+
+
+def test_a_chain_that_lost_a_final_block_is_reported(node, funder):
+    before = node.snapshot()
+    row = sent(funder)
+    node.mine()
+    finalise(node)
+    assert states(row) == [State.FINAL]
+    node.revert(before)
+    later = sent(funder, "later")
+    age(later)
+    services.run_reconcile_sweep()
+    assert Incident.objects.get().kind == "chain.final_block_lost"
+
+
+def test_trouble_with_one_signer_does_not_stop_the_others(node, funder, monkeypatch):
+    other = services.create_platform_signer(role=SignerRole.DEPLOYER)
+    row = sent(funder)
+    ChainTransaction.objects.create(
+        signer=other, idempotency_key="broken", purpose="x", function="x", data=b"", state=State.SIGNED, nonce=0
+    )
+    original = reconciler.settle_final
+
+    def fails_for_the_other(rpc, market, signer):
+        if signer == other:
+            raise RuntimeError("a bug that only this signer meets")
+        original(rpc, market, signer)
+
+    monkeypatch.setattr(reconciler, "settle_final", fails_for_the_other)
+    node.mine()
+    services.run_reconcile_sweep()
+    assert states(row) == [State.MINED]
+    incident = Incident.objects.get()
+    assert (incident.kind, incident.closed_at) == ("chain.sweep_failed", None)
+    monkeypatch.setattr(reconciler, "settle_final", original)
+    services.run_reconcile_sweep()
+    incident.refresh_from_db()
+    assert incident.closed_at is not None
 
 
 def test_the_nonce_is_never_lowered_from_the_chain(node, funder):
