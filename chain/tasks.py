@@ -30,3 +30,9 @@ def index_task() -> None:
 def fund_task() -> None:
     """Top up signers that cannot pay for what is asked of them."""
     services.run_funding_sweep()
+
+
+@shared_task
+def compare_ledger_task() -> None:
+    """Compare supply and every balance with the chain at its last final block."""
+    services.run_reconciliation()

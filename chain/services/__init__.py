@@ -7,6 +7,7 @@ from chain.services.incidents import close_incident, open_incident
 from chain.services.indexer import run_index_step
 from chain.services.outbox import enqueue, request_cancellation
 from chain.services.reconciler import run_reconcile_sweep
+from chain.services.reconciliation import run_reconciliation
 from chain.services.resuming import resume_signer
 from chain.services.submitter import run_submit_sweep
 
@@ -23,5 +24,6 @@ __all__ = [
     "run_funding_sweep",
     "run_index_step",
     "run_reconcile_sweep",
+    "run_reconciliation",
     "run_submit_sweep",
 ]

@@ -8,7 +8,7 @@ from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.utils.translation import gettext_lazy as _
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
-env = environ.FileAwareEnv()
+env = environ.FileAwareEnv()  # type: ignore[no-untyped-call]
 environ.Env.read_env(str(BASE_DIR / ".env"))
 
 # --- identity of this installation -------------------------------------------------------------
@@ -132,6 +132,8 @@ CELERY_BEAT_SCHEDULE = {
     "chain-submit": {"task": "chain.tasks.submit_task", "schedule": 1.0, "options": {"expires": 5}},
     "chain-reconcile": {"task": "chain.tasks.reconcile_task", "schedule": 1.0, "options": {"expires": 5}},
     "chain-index": {"task": "chain.tasks.index_task", "schedule": 1.0, "options": {"expires": 5}},
+    # Nightly by design; hourly costs little, and a demo shows it the same day.
+    "chain-ledger": {"task": "chain.tasks.compare_ledger_task", "schedule": 3600.0, "options": {"expires": 600}},
     "chain-fund": {"task": "chain.tasks.fund_task", "schedule": 2.0, "options": {"expires": 5}},
     "kyc-clock": {"task": "kyc.tasks.token_clock_task", "schedule": 2.0, "options": {"expires": 5}},
     "kyc-screenings": {"task": "kyc.tasks.sweep_screenings_task", "schedule": 10.0, "options": {"expires": 10}},
@@ -199,7 +201,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 12 * 1024 * 1024
 CHAIN_RPC_URL = env.str("CHAIN_RPC_URL")
 CHAIN_ID = env.int("CHAIN_ID", default=31337)
 # Finality comes from the node's `finalized` tag; a chain without one names a depth instead.
-CHAIN_FINALITY_DEPTH = env.int("CHAIN_FINALITY_DEPTH", default=None)
+CHAIN_FINALITY_DEPTH = int(env.str("CHAIN_FINALITY_DEPTH", default="") or 0) or None
 CHAIN_EXPLORER_TX_URL = env.str("CHAIN_EXPLORER_TX_URL", default="")
 # Delays and limits that contracts are deployed with: demo, test or production (chain/profiles.py).
 CHAIN_PROFILE = env.str("CHAIN_PROFILE", default="demo")
