@@ -237,8 +237,8 @@ class TransferForm(forms.Form):
 
 
 class AddressBookForm(forms.Form):
-    label = forms.CharField(label=_("Name"), max_length=80)
-    address = AddressTextField(label=_("Address"), max_length=64)
+    label = forms.CharField(label=_("Your name for it"), max_length=80)
+    address = AddressTextField(label=_("Wallet address"), max_length=64)
 
 
 class ReceiveForm(forms.Form):

@@ -91,7 +91,7 @@ class Security(models.Model):
         JPY = "JPY", _("Yen")
         USD = "USD", _("US dollar")
 
-    name = models.CharField(_("name"), max_length=120)
+    name = models.CharField(_("name of the security"), max_length=120)
     symbol = models.CharField(_("short code"), max_length=12, unique=True, validators=[validate_symbol])
     isin = models.CharField(_("ISIN"), max_length=12, unique=True, validators=[validate_isin])
     issuer_name = models.CharField(_("issuer"), max_length=120)
@@ -232,7 +232,7 @@ class SecurityDocument(models.Model):
     """A document of an issue. Its SHA-256 goes into the contract, so a changed file shows."""
 
     security = models.ForeignKey(Security, on_delete=models.PROTECT, related_name="documents")
-    name = models.CharField(_("name"), max_length=80)
+    name = models.CharField(_("name of the document"), max_length=80)
     sha256 = models.CharField(max_length=64)
     size = models.PositiveIntegerField()
     content_type = models.CharField(max_length=80)
@@ -399,7 +399,7 @@ class Transfer(models.Model):
 
     class State(models.TextChoices):
         REQUESTED = "requested", _("Asked for")
-        SUBMITTED = "submitted", _("Submitted")
+        SUBMITTED = "submitted", _("Submitted to the chain")
         IN_BLOCK = "in_block", _("In a block, not final yet")
         FINAL = "final", _("Final")
         REFUSED = "refused", _("Refused before it was submitted")
@@ -453,8 +453,8 @@ class AddressBookEntry(models.Model):
     """A recipient a person named for themselves."""
 
     user = models.ForeignKey("portal.User", on_delete=models.CASCADE, related_name="address_book")
-    label = models.CharField(_("name"), max_length=80)
-    address = AddressField(verbose_name=_("address"))
+    label = models.CharField(_("name given"), max_length=80)
+    address = AddressField(verbose_name=_("wallet address"))
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
