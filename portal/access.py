@@ -87,9 +87,9 @@ def auditor_may_read(*roles: str) -> Callable[[View], View]:
     return role_required(*roles, read_only=(Role.AUDITOR,))
 
 
-def _recently_used_second_factor(request: HttpRequest) -> bool:
+def _recently_used_second_factor(request: HttpRequest, user: User) -> bool:
     oldest = time.time() - account_settings.REAUTHENTICATION_TIMEOUT
-    records = get_authentication_records(request, request.user)
+    records = get_authentication_records(request, user)
     return any(record["method"] == "mfa" and record["at"] >= oldest for record in records)
 
 
@@ -123,7 +123,7 @@ def value_action(view: View) -> View:
             return _go_to_sign_in(request)
         if not has_second_factor(request.user):
             return _set_up_second_factor(request)
-        if request.method not in _READS and not _recently_used_second_factor(request):
+        if request.method not in _READS and not _recently_used_second_factor(request, request.user):
             return _confirm_second_factor(request)
         return view(request, *args, **kwargs)
 

@@ -15,20 +15,24 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 from django.utils import translation
+from django.utils.encoding import force_bytes
 
 from portal.models import User
 
 
-class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+class AccountAdapter(DefaultAccountAdapter):
     """Sign-up and sign-in."""
 
-    def save_user(self, request: HttpRequest, user: User, form: Any, commit: bool = True) -> User:
+    def save_user(
+        self, request: HttpRequest, user: AbstractBaseUser, form: Any, commit: bool = True
+    ) -> AbstractBaseUser:
         """A new person; the language asked for at sign-up is kept with them."""
-        user.language = form.cleaned_data.get("language", translation.get_language() or settings.LANGUAGE_CODE)[:2]
-        saved: User = super().save_user(request, user, form, commit=commit)
-        return saved
+        if isinstance(user, User):
+            user.language = form.cleaned_data.get("language", translation.get_language() or settings.LANGUAGE_CODE)[:2]
+        return super().save_user(request, user, form, commit=commit)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """In the reader's language, under the product's name rather than the host's."""
@@ -51,7 +55,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return required
 
 
-class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]
+class MfaAdapter(DefaultMFAAdapter):
     """Second factors. Secrets of authenticator apps are encrypted before they are stored."""
 
     def encrypt(self, text: str) -> str:
@@ -81,6 +85,6 @@ def _box() -> MultiFernet:
     return MultiFernet([_key(secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)])
 
 
-def _key(secret: str) -> Fernet:
-    digest = hashlib.sha256(b"musubi second factor\x00" + secret.encode()).digest()
+def _key(secret: str | bytes) -> Fernet:
+    digest = hashlib.sha256(b"musubi second factor\x00" + force_bytes(secret)).digest()
     return Fernet(base64.urlsafe_b64encode(digest))

@@ -12,7 +12,7 @@ from unfold.admin import ModelAdmin
 from portal.models import AuditEntry, User
 
 
-class RecordAdmin(ModelAdmin):  # type: ignore[misc]
+class RecordAdmin(ModelAdmin):
     """A list to look at for everybody the back office admits; nothing is added, edited or deleted in it."""
 
     list_per_page = 50

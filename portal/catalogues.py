@@ -110,7 +110,7 @@ def _messages_in(path: Path, relative: str) -> Iterator[Found]:
 
 def _python_messages(path: Path, relative: str) -> Iterator[Found]:
     source = io.BytesIO(path.read_bytes())
-    for _line, function, arguments, _comments in extract_python(source, list(_PYTHON_CALLS), [], {}):
+    for _line, function, arguments, _comments in extract_python(source, dict.fromkeys(_PYTHON_CALLS), [], {}):
         words = list(arguments) if isinstance(arguments, tuple) else [arguments]
         context = words.pop(0) if "pgettext" in (function or "") else None
         if words and isinstance(words[0], str) and words[0]:
@@ -188,7 +188,7 @@ def problems(name: str) -> list[str]:
     found += [f"{name}: no longer used: {key[1]!r}" for key in on_disk.keys() - in_use.keys()]
     for key in on_disk.keys() & in_use.keys():
         message = on_disk[key]
-        strings = [message.string] if isinstance(message.string, str) else list(message.string)
+        strings = [message.string] if isinstance(message.string, str) else list(message.string or [""])
         if not all(strings):
             found.append(f"{name}: not translated: {key[1]!r}")
         elif message.fuzzy:

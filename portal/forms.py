@@ -68,7 +68,7 @@ class AuditFilterForm(forms.Form):
     until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput({"type": "date"}))
 
 
-class SignupForm(AllauthSignupForm):  # type: ignore[misc]
+class SignupForm(AllauthSignupForm):
     """Sign-up also asks in which language to write to the person."""
 
     language = forms.ChoiceField(label=_("Language of pages and e-mails"), choices=LANGUAGES, widget=forms.RadioSelect)
@@ -79,7 +79,7 @@ class SignupForm(AllauthSignupForm):  # type: ignore[misc]
         self.fields["language"].initial = (get_language() or settings.LANGUAGE_CODE)[:2]
 
 
-class AddPasskeyForm(AddWebAuthnForm):  # type: ignore[misc]
+class AddPasskeyForm(AddWebAuthnForm):
     """allauth's form, with words of its own for the name and for what a passkey can do alone."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -89,7 +89,7 @@ class AddPasskeyForm(AddWebAuthnForm):  # type: ignore[misc]
         self.fields["passwordless"].help_text = _("The device then checks your fingerprint, face or PIN.")
 
 
-class EditPasskeyForm(EditWebAuthnForm):  # type: ignore[misc]
+class EditPasskeyForm(EditWebAuthnForm):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.fields["name"].label = _("Name of this key")

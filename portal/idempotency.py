@@ -56,7 +56,7 @@ def _parts(request: HttpRequest) -> Iterator[bytes]:
             yield from _chunks(file)
 
 
-def _chunks(file: UploadedFile) -> Iterator[bytes]:
+def _chunks(file: UploadedFile[Any]) -> Iterator[bytes]:
     yield from file.chunks()
     file.seek(0)
 

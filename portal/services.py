@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db import transaction
@@ -10,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from portal import audit
 from portal.exceptions import DomainError, NotPermitted
-from portal.models import Role, User
+from portal.models import IdempotencyKey, Role, User
 
 LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 
@@ -107,3 +109,8 @@ def _record_role_change(user: User, actor: User, reason: str, *, from_state: str
         to_state=to_state,
         reason=reason,
     )
+
+
+def forget_old_forms(*, before: datetime) -> int:
+    """Delete the keys of forms sent before `before`; returns how many. A form that old is refused by its session anyway."""
+    return IdempotencyKey.objects.filter(created_at__lt=before).delete()[0]

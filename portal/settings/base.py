@@ -129,6 +129,7 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 # The sweeps are what drives the chain engine. Each exits at once while another run of it is under way, and a run nobody
 # took in time is dropped: the next one does the same work.
 CELERY_BEAT_SCHEDULE = {
+    "portal-forget-forms": {"task": "portal.tasks.forget_old_forms_task", "schedule": 86400.0},
     "chain-submit": {"task": "chain.tasks.submit_task", "schedule": 1.0, "options": {"expires": 5}},
     "chain-reconcile": {"task": "chain.tasks.reconcile_task", "schedule": 1.0, "options": {"expires": 5}},
     "chain-index": {"task": "chain.tasks.index_task", "schedule": 1.0, "options": {"expires": 5}},

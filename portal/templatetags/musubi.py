@@ -77,7 +77,7 @@ def _decimal(value: Any) -> Decimal:
 def format_amount(value: Decimal | int | str | Money, currency: str = "") -> str:
     """Yen without decimals, dollars with two, grouped; more decimals are shown rather than cut away."""
     if isinstance(value, Money):
-        value, currency = value.amount, value.currency
+        return format_amount(value.amount, value.currency)
     if currency not in MINOR_DIGITS:
         raise ValueError(f"an amount needs its currency; got {currency!r}")
     number = _decimal(value)

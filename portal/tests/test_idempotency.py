@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connections
+from django.utils import timezone
 
 from portal.models import IdempotencyKey, User
 
@@ -14,7 +16,7 @@ pytestmark = [pytest.mark.urls("portal.tests.urls")]
 
 
 def token_of(browser) -> str:
-    return browser.get("/test/once/").content.decode()
+    return str(browser.get("/test/once/").content.decode())
 
 
 @pytest.mark.django_db
@@ -101,3 +103,14 @@ def test_two_clicks_at_once_act_once(investor, sign_in):
         thread.join()
     assert answers == ["/named/2/", "/named/2/"]
     assert User.objects.get(pk=investor.pk).display_name == "ab"
+
+
+@pytest.mark.django_db
+def test_keys_of_old_forms_are_forgotten_and_recent_ones_kept(investor):
+    from portal.tasks import FORMS_KEPT, forget_old_forms_task
+
+    old = IdempotencyKey.objects.create(user=investor, key="old", fingerprint="x", location="/")
+    IdempotencyKey.objects.filter(pk=old.pk).update(created_at=timezone.now() - FORMS_KEPT - timedelta(seconds=1))
+    IdempotencyKey.objects.create(user=investor, key="new", fingerprint="x", location="/")
+    assert forget_old_forms_task() == 1
+    assert [entry.key for entry in IdempotencyKey.objects.all()] == ["new"]

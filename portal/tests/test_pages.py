@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client, override_settings
@@ -27,7 +28,7 @@ def test_the_dashboard_shows_what_is_most_urgent_first(make_person, sign_in, mon
     due = timezone.now() + timedelta(hours=2)
     mine = lambda user: [NextStep("Later", "/b/", "Open", priority=60)]  # noqa: E731
     yours = lambda user: [NextStep("First", "/a/", "Open", priority=10, tone="bad", due=due)]  # noqa: E731
-    registry: Registry = Registry()
+    registry: Registry[Any] = Registry()
     registry.register(mine)
     registry.register(yours)
     monkeypatch.setattr("portal.selectors.next_steps", registry)
@@ -38,7 +39,7 @@ def test_the_dashboard_shows_what_is_most_urgent_first(make_person, sign_in, mon
 
 
 def test_a_provider_registered_twice_is_asked_once():
-    registry: Registry = Registry()
+    registry: Registry[Any] = Registry()
     registry.register(len)
     registry.register(len)
     assert list(registry) == [len]

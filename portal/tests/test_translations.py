@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gettext
 import io
-from pathlib import Path
 
 import pytest
+from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from django.core.management import CommandError, call_command
@@ -40,7 +40,7 @@ def test_every_form_of_a_templates_message_is_found_as_django_looks_it_up(monkey
 
 
 def test_what_is_compiled_is_what_django_shows(tmp_path, settings):
-    catalogue = catalogues.Catalog(locale="ja", domain="django", fuzzy=False)
+    catalogue = Catalog(locale="ja", domain="django", fuzzy=False)
     for item in catalogues.template_messages(TEMPLATE, "t.html"):
         key = item.message if isinstance(item.message, str) else item.message[0]
         message = catalogue.add(item.message, context=item.context)
@@ -61,8 +61,8 @@ def test_what_is_compiled_is_what_django_shows(tmp_path, settings):
 def _forget_catalogues() -> None:
     from django.utils.translation import trans_real
 
-    trans_real._translations = {}
-    gettext._translations = {}
+    trans_real._translations = {}  # type: ignore[attr-defined]
+    gettext._translations = {}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", [catalogues.SHARED, "portal"])
@@ -108,8 +108,11 @@ def test_the_compiled_file_holds_the_translations(tmp_path, monkeypatch):
     copy.write_bytes(catalogues.catalogue_path("portal").read_bytes())
     monkeypatch.setattr(catalogues, "catalogue_path", lambda name: copy)
     target = catalogues.compile_catalogue("portal")
+    assert target is not None
     assert target == tmp_path / "django.mo"
-    with Path(target).open("rb") as file:
+    with target.open("rb") as file:
         assert gettext.GNUTranslations(file).gettext("Save") == "保存する"
     with copy.open("rb") as file:
-        assert read_po(file).get("Save").string == "保存する"
+        message = read_po(file).get("Save")
+    assert message is not None
+    assert message.string == "保存する"

@@ -53,13 +53,13 @@ def name_once(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         if not request.POST.get("name"):
             return HttpResponse("a name is needed", status=422)
-        user = User.objects.get(pk=request.user.pk)
+        user = User.objects.get(email=request.user.get_username())
         user.display_name += request.POST["name"]
         user.save()
         if request.POST["name"] == "refuse":
             raise DomainError("no", code="test.refused")
         return redirect(f"/named/{len(user.display_name)}/")
-    return HttpResponse(new_token(User.objects.get(pk=request.user.pk)))
+    return HttpResponse(new_token(User.objects.get(email=request.user.get_username())))
 
 
 urlpatterns = [

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -22,7 +23,7 @@ from portal.selectors import audit_entries
 readers = role_required(Role.ADMINISTRATOR, Role.AUDITOR)
 
 
-def _filtered(form: AuditFilterForm):  # type: ignore[no-untyped-def]
+def _filtered(form: AuditFilterForm) -> QuerySet[AuditEntry]:
     if not form.is_valid():
         return audit_entries()
     data = form.cleaned_data
@@ -36,8 +37,8 @@ def _filtered(form: AuditFilterForm):  # type: ignore[no-untyped-def]
     )
 
 
-def _start(day):  # type: ignore[no-untyped-def]
-    return day and timezone.make_aware(datetime.combine(day, time.min))
+def _start(day: date | None) -> datetime | None:
+    return timezone.make_aware(datetime.combine(day, time.min)) if day else None
 
 
 @require_safe
@@ -78,8 +79,8 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def _csv_lines(entries) -> Iterator[str]:  # type: ignore[no-untyped-def]
+def _csv_lines(entries: QuerySet[AuditEntry]) -> Iterator[str]:
     writer = csv.writer(_Echo())
-    yield "\ufeff" + writer.writerow(COLUMNS)
+    yield f"\ufeff{writer.writerow(COLUMNS)}"
     for entry in entries.iterator(chunk_size=2000):
-        yield writer.writerow([safe_cell(getattr(entry, column)) for column in COLUMNS])
+        yield str(writer.writerow([safe_cell(getattr(entry, column)) for column in COLUMNS]))

@@ -46,7 +46,7 @@ def change_role(request: HttpRequest, user_id: int) -> HttpResponse:
         change(
             user_id=person.pk,
             role=Role(form.cleaned_data["role"]),
-            actor=User.objects.get(pk=request.user.pk),
+            actor=User.objects.get(email=request.user.get_username()),
             reason=form.cleaned_data["reason"],
         )
     except DomainError as error:

@@ -1,0 +1,17 @@
+"""Celery entry points of the portal."""
+
+from datetime import timedelta
+
+from celery import shared_task
+from django.utils import timezone
+
+from portal import services
+
+# Longer than any session lives, so no form still open can be sent a second time unnoticed.
+FORMS_KEPT = timedelta(days=7)
+
+
+@shared_task
+def forget_old_forms_task() -> int:
+    """Once a day: drop what makes forms act once, when nobody can send them any more."""
+    return services.forget_old_forms(before=timezone.now() - FORMS_KEPT)
