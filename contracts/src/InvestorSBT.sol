@@ -13,6 +13,7 @@ import {IAccessManager} from "@openzeppelin/contracts/access/manager/IAccessMana
 import {ERC721} from "@openzeppelin/contracts/token/ERC721/ERC721.sol";
 import {IERC721} from "@openzeppelin/contracts/token/ERC721/IERC721.sol";
 import {RateLimiter} from "@openzeppelin/contracts/utils/RateLimiter.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
@@ -37,17 +38,18 @@ contract InvestorSBT is ERC721, EIP712, FixedAuthority, IInvestorSBT, IERC5192, 
     uint256 private constant MAX_ISSUANCE_LIMIT = 1_000_000;
 
     /// @dev Keys share a flag with those whose index is equal modulo this; a shared flag costs a second look, nothing else.
-    uint256 private constant FLAGS = 160;
+    uint256 private constant FLAGS = 64;
 
     // ------------------------------------------------------------------------------------------------------------ storage
 
     /// @dev What every check of a standing reads, in one slot.
     struct Shared {
         /// Bit i: some key whose index is i modulo FLAGS is distrusted.
-        uint160 distrustFlags;
+        uint64 distrustFlags;
         uint48 lastTokenId;
         uint16 lastKey;
         bool issuancePaused;
+        Time.Delay activationDelay;
     }
 
     Shared private _shared;
@@ -62,7 +64,6 @@ contract InvestorSBT is ERC721, EIP712, FixedAuthority, IInvestorSBT, IERC5192, 
     mapping(bytes32 digest => bool) private _used;
     mapping(address attestor => mapping(uint256 nonce => bool)) private _voided;
     mapping(bytes32 codeHash => bool) private _allowedCode;
-    Time.Delay private _activationDelay;
     RateLimiter.RefillingBucket private _issuance;
 
     // -------------------------------------------------------------------------------------------------------- constructor
@@ -76,7 +77,7 @@ contract InvestorSBT is ERC721, EIP712, FixedAuthority, IInvestorSBT, IERC5192, 
         FixedAuthority(manager)
     {
         _checkActivationDelay(activationDelay_);
-        _activationDelay = activationDelay_.toDelay();
+        _shared.activationDelay = activationDelay_.toDelay();
         emit ActivationDelaySet(activationDelay_, Time.timestamp());
         _setIssuanceLimit(issuanceLimitPerDay_);
     }
@@ -92,7 +93,7 @@ contract InvestorSBT is ERC721, EIP712, FixedAuthority, IInvestorSBT, IERC5192, 
         address holder = attestation.holder;
         if (_sbts[holder].exists()) revert InvestorSBT_AlreadyIssued(holder);
         Shared memory shared = _shared;
-        uint48 from = Time.timestamp() + _activationDelay.get();
+        uint48 from = Time.timestamp() + shared.activationDelay.get();
         _checkAttestation(shared, attestation, from);
         _bindSubject(holder, attestation.subject);
         _spend(attestation, attestor, signature);
@@ -117,7 +118,7 @@ contract InvestorSBT is ERC721, EIP712, FixedAuthority, IInvestorSBT, IERC5192, 
         address holder = attestation.holder;
         SbtWord sbt = _existing(holder);
         Shared memory shared = _shared;
-        uint48 from = _renewedFrom(sbt, attestation.categories);
+        uint48 from = _renewedFrom(shared, sbt, attestation.categories);
         _checkAttestation(shared, attestation, from);
         if (_subjects[holder] != attestation.subject) {
             revert InvestorSBT_SubjectMismatch(holder, _subjects[holder], attestation.subject);
@@ -176,7 +177,7 @@ contract InvestorSBT is ERC721, EIP712, FixedAuthority, IInvestorSBT, IERC5192, 
         uint256 index = _keyIndex[key];
         if (current == 0 && index != 0) {
             _distrustedPerFlag[index % FLAGS]++;
-            _shared.distrustFlags |= uint160(1 << (index % FLAGS)); // fits: the flag is below 160
+            _shared.distrustFlags |= uint64(1 << (index % FLAGS)); // fits: the flag is below 64
         }
         emit KeyDistrusted(key, since);
     }
@@ -188,7 +189,7 @@ contract InvestorSBT is ERC721, EIP712, FixedAuthority, IInvestorSBT, IERC5192, 
         // A distrusted key gets no index, so a key that has one was counted when it was distrusted.
         uint256 index = _keyIndex[key];
         if (index != 0 && --_distrustedPerFlag[index % FLAGS] == 0) {
-            _shared.distrustFlags &= ~uint160(1 << (index % FLAGS)); // fits: the flag is below 160
+            _shared.distrustFlags &= ~uint64(1 << (index % FLAGS)); // fits: the flag is below 64
         }
         emit KeyTrustRestored(key);
     }
@@ -213,7 +214,7 @@ contract InvestorSBT is ERC721, EIP712, FixedAuthority, IInvestorSBT, IERC5192, 
     function setActivationDelay(uint32 delay) external override restricted {
         _checkActivationDelay(delay);
         uint48 effect;
-        (_activationDelay, effect) = _activationDelay.withUpdate(delay, 0);
+        (_shared.activationDelay, effect) = _shared.activationDelay.withUpdate(delay, 0);
         emit ActivationDelaySet(delay, effect);
     }
 
@@ -264,6 +265,14 @@ contract InvestorSBT is ERC721, EIP712, FixedAuthority, IInvestorSBT, IERC5192, 
     }
 
     /// @inheritdoc IInvestorSBT
+    function readParties(address from, address to) external view override returns (uint256 packed) {
+        uint256 flags = _shared.distrustFlags;
+        SbtWord sbt = _sbts[to];
+        packed = _standing(_sbts[from], flags);
+        packed |= uint256(_standing(sbt, flags)) << 8 | uint256(sbt.tokenId()) << 16 | uint256(sbt.categories()) << 64;
+    }
+
+    /// @inheritdoc IInvestorSBT
     function sbtOf(address holder) external view override returns (Sbt memory) {
         SbtWord sbt = _sbts[holder];
         if (!sbt.exists()) return Sbt(0, 0, 0, 0, 0, 0, address(0), address(0), false);
@@ -286,9 +295,14 @@ contract InvestorSBT is ERC721, EIP712, FixedAuthority, IInvestorSBT, IERC5192, 
     }
 
     /// @inheritdoc IInvestorSBT
-    function sameSubject(address first, address second) external view override returns (bool) {
+    function sameSubject(address first, address second)
+        external
+        view
+        override
+        returns (bool same, uint256 secondTokenId)
+    {
         bytes32 subject = _subjects[first];
-        return subject != 0 && subject == _subjects[second];
+        return (subject != 0 && subject == _subjects[second], _sbts[second].tokenId());
     }
 
     /// @inheritdoc IInvestorSBT
@@ -342,7 +356,7 @@ contract InvestorSBT is ERC721, EIP712, FixedAuthority, IInvestorSBT, IERC5192, 
 
     /// @inheritdoc IInvestorSBT
     function activationDelay() external view override returns (uint32) {
-        return _activationDelay.get();
+        return _shared.activationDelay.get();
     }
 
     /// @inheritdoc IInvestorSBT
@@ -428,11 +442,11 @@ contract InvestorSBT is ERC721, EIP712, FixedAuthority, IInvestorSBT, IERC5192, 
     }
 
     /// @dev A renewal keeps its effect only where it adds nothing to what counts now.
-    function _renewedFrom(SbtWord sbt, uint16 categories) private view returns (uint48) {
+    function _renewedFrom(Shared memory shared, SbtWord sbt, uint16 categories) private view returns (uint48) {
         bool widened = categories & ~sbt.categories() != 0;
         // Suspended but otherwise sound would come back at once on reinstatement, so the suspension is left aside here.
-        bool counts = _standing(sbt.reinstate(), _shared.distrustFlags) == Standing.EFFECTIVE;
-        return counts && !widened ? sbt.effectiveFrom() : Time.timestamp() + _activationDelay.get();
+        bool counts = _standing(sbt.reinstate(), shared.distrustFlags) == Standing.EFFECTIVE;
+        return counts && !widened ? sbt.effectiveFrom() : Time.timestamp() + shared.activationDelay.get();
     }
 
     function _checkAttestation(Shared memory shared, Attestation calldata attestation, uint48 from) private view {
@@ -464,17 +478,26 @@ contract InvestorSBT is ERC721, EIP712, FixedAuthority, IInvestorSBT, IERC5192, 
         if (attestor == msg.sender) revert InvestorSBT_AttestorIsSubmitter(attestor);
         (bool isAttestor,) = IAccessManager(authority()).hasRole(Roles.ATTESTOR, attestor);
         if (!isAttestor) revert InvestorSBT_NotAttestor(attestor);
-        if (attestor.code.length != 0 && !_allowedCode[attestor.codehash]) {
-            revert InvestorSBT_AttestorCodeNotAllowed(attestor, attestor.codehash);
-        }
         if (_voided[attestor][attestation.nonce]) revert InvestorSBT_AttestationVoided(attestor, attestation.nonce);
         bytes32 digest = attestationDigest(attestation);
         if (_used[digest]) revert InvestorSBT_AttestationUsed(digest);
-        if (!SignatureChecker.isValidSignatureNowCalldata(attestor, digest, signature)) {
-            revert InvestorSBT_InvalidSignature(attestor);
-        }
+        _checkSignature(attestor, digest, signature);
         _used[digest] = true;
         _issuance.consume(1);
+    }
+
+    /// @dev A key's own signature counts whether or not its account has code (EIP-7702); a contract is only asked (ERC-1271)
+    /// if its code is allowed. OpenZeppelin refuses high-s twins and signatures that are not 65 bytes long.
+    function _checkSignature(address attestor, bytes32 digest, bytes calldata signature) private view {
+        (address signer, ECDSA.RecoverError error,) = ECDSA.tryRecoverCalldata(digest, signature);
+        if (error == ECDSA.RecoverError.NoError && signer == attestor) return;
+        if (attestor.code.length == 0) revert InvestorSBT_InvalidSignature(attestor);
+        if (!_allowedCode[attestor.codehash]) {
+            revert InvestorSBT_AttestorCodeNotAllowed(attestor, attestor.codehash);
+        }
+        if (!SignatureChecker.isValidERC1271SignatureNowCalldata(attestor, digest, signature)) {
+            revert InvestorSBT_InvalidSignature(attestor);
+        }
     }
 
     /// @dev The record of a fresh issue or renewal. Takes new keys into the list, in `shared`, which the caller stores.

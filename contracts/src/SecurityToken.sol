@@ -200,11 +200,9 @@ contract SecurityToken is ERC20Permit, ERC165, FixedAuthority, IERC1404, IERC794
     /// @inheritdoc ISecurityToken
     function announceRecovery(address lost, address replacement) external override restricted {
         if (_recoveries[lost].executableAt != 0) revert SecurityToken_RecoveryPending(lost);
-        if (lost == replacement || !_SBT.sameSubject(lost, replacement)) {
-            revert SecurityToken_NotSameSubject(lost, replacement);
-        }
-        (uint8 standing, uint256 sbtId,) = _SBT.profileOf(replacement);
-        if (standing == Standing.NONE) revert SecurityToken_Restricted(Restriction.RECEIVER_STANDING + standing);
+        (bool same, uint256 sbtId) = _SBT.sameSubject(lost, replacement);
+        if (lost == replacement || !same) revert SecurityToken_NotSameSubject(lost, replacement);
+        if (sbtId == 0) revert SecurityToken_Restricted(Restriction.RECEIVER_STANDING + Standing.NONE);
         uint48 executableAt = Time.timestamp() + _RECOVERY_DELAY;
         _recoveries[lost] = PendingRecovery(replacement, uint40(executableAt), uint48(sbtId), false);
         _accounts[lost] = _accounts[lost].lock();
@@ -221,14 +219,12 @@ contract SecurityToken is ERC20Permit, ERC165, FixedAuthority, IERC1404, IERC794
         if (recovery.objected) revert SecurityToken_RecoveryObjected(lost);
         if (block.timestamp < recovery.executableAt) revert SecurityToken_RecoveryTooEarly(recovery.executableAt);
 
-        AccountWord to = _accounts[replacement];
         (uint8 standing, uint256 sbtId,) = _SBT.profileOf(replacement);
         if (standing != Standing.EFFECTIVE) revert SecurityToken_Restricted(Restriction.RECEIVER_STANDING + standing);
         if (sbtId != recovery.replacementSbt) revert SecurityToken_ReplacementChanged(replacement);
-        if (to.admittedSbt() != sbtId) revert SecurityToken_Restricted(Restriction.RECEIVER_NOT_ADMITTED);
 
         delete _recoveries[lost];
-        uint256 amount = _carryOver(lost, replacement);
+        uint256 amount = _carryOver(lost, replacement, sbtId);
         emit RecoveryCompleted(lost, replacement, amount);
     }
 
@@ -565,15 +561,21 @@ contract SecurityToken is ERC20Permit, ERC165, FixedAuthority, IERC1404, IERC794
         if (state.paused) return Restriction.PAUSED;
         if (from == address(0)) return Restriction.SENDER_INVALID;
         if (to == address(0) || to == from) return Restriction.RECEIVER_INVALID;
-        (uint8 fromStanding, uint8 toStanding, uint256 sbtId, uint16 categories) = _SBT.pairStanding(from, to);
-        if (fromStanding != Standing.EFFECTIVE) return Restriction.SENDER_STANDING + fromStanding;
-        if (toStanding != Standing.EFFECTIVE) return Restriction.RECEIVER_STANDING + toStanding;
-        if (receiver.admittedSbt() != sbtId) return Restriction.RECEIVER_NOT_ADMITTED;
+        uint256 parties = _SBT.readParties(from, to);
+        // Both effective is the rule, so it is one comparison; uint8 and uint48 cut the fields out of the word.
+        if (uint16(parties) != 0) {
+            uint8 standing = uint8(parties);
+            if (standing != Standing.EFFECTIVE) return Restriction.SENDER_STANDING + standing;
+            return Restriction.RECEIVER_STANDING + uint8(parties >> 8);
+        }
+        if (receiver.admittedSbt() != uint48(parties >> 16)) return Restriction.RECEIVER_NOT_ADMITTED;
         uint256 balance = sender.balance();
         if (amount > balance && !balanceAside) return Restriction.ABOVE_BALANCE;
-        if (amount > sender.unfrozen() && sender.frozen() != 0) return Restriction.ABOVE_UNFROZEN;
-        if (sender.inRecovery()) return Restriction.SENDER_IN_RECOVERY;
-        return _policyRestriction(state, balance, receiver.balance(), amount, categories);
+        if (sender.isHeld()) {
+            if (amount > sender.unfrozen() && sender.frozen() != 0) return Restriction.ABOVE_UNFROZEN;
+            if (sender.inRecovery()) return Restriction.SENDER_IN_RECOVERY;
+        }
+        return _policyRestriction(state, balance, receiver.balance(), amount, uint16(parties >> 64));
     }
 
     /// @dev The placement's own rules. They stand in immutables, so those an issue does not have cost next to nothing.
@@ -669,8 +671,9 @@ contract SecurityToken is ERC20Permit, ERC165, FixedAuthority, IERC1404, IERC794
         return account;
     }
 
-    /// @dev Moves balance and frozen amount of a lost wallet; it ends unlocked, dismissed and empty.
-    function _carryOver(address lost, address replacement) private returns (uint256 amount) {
+    /// @dev Moves balance, frozen amount and admission of a lost wallet; it ends unlocked, dismissed and empty. If the lost
+    /// wallet had been dismissed, the replacement must have been admitted on its own.
+    function _carryOver(address lost, address replacement, uint256 sbtId) private returns (uint256 amount) {
         AccountWord sender = _accounts[lost].unlock();
         AccountWord receiver = _accounts[replacement];
         amount = sender.balance();
@@ -682,10 +685,15 @@ contract SecurityToken is ERC20Permit, ERC165, FixedAuthority, IERC1404, IERC794
             emit Frozen(lost, 0);
             emit Frozen(replacement, receiver.frozen());
         }
-        uint256 sbtId = sender.admittedSbt();
-        if (sbtId != 0) {
+        uint256 admitted = sender.admittedSbt();
+        if (receiver.admittedSbt() != sbtId) {
+            if (admitted == 0) revert SecurityToken_Restricted(Restriction.RECEIVER_NOT_ADMITTED);
+            receiver = receiver.withAdmittedSbt(sbtId);
+            emit Admitted(replacement, sbtId);
+        }
+        if (admitted != 0) {
             sender = sender.withAdmittedSbt(0);
-            emit Dismissed(lost, sbtId);
+            emit Dismissed(lost, admitted);
         }
         _move(_state, lost, sender, replacement, receiver, amount);
     }

@@ -698,10 +698,28 @@ contract SecurityTokenTest is Base {
         _recover(alice, wallet);
         vm.prank(council);
         token.unpause();
+        address[] memory both = new address[](2);
+        (both[0], both[1]) = (alice, wallet);
         vm.prank(agent);
-        token.dismiss(_one(wallet));
+        token.dismiss(both);
         _expectCode(30);
         _recover(alice, wallet);
+        _admit(wallet);
+        _recover(alice, wallet);
+        _eq(token.balanceOf(wallet), 100, "admitted on its own");
+    }
+
+    function test_Recovery_AdmissionGoesOver() public {
+        address wallet = _secondWallet(alice);
+        vm.prank(agent);
+        token.dismiss(_one(wallet));
+        _announce(alice, wallet);
+        _skip(RECOVERY_DELAY);
+        uint256 id = sbt.sbtOf(wallet).tokenId;
+        vm.expectEmit(address(token));
+        emit ISecurityToken.Admitted(wallet, id);
+        _recover(alice, wallet);
+        _true(token.isAdmitted(wallet) && !token.isAdmitted(alice), "admission went over");
     }
 
     function test_Recovery_AddsFrozenAmountsWithoutWrapping() public {

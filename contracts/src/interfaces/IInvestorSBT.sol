@@ -258,11 +258,15 @@ interface IInvestorSBT {
         view
         returns (uint8 fromStanding, uint8 toStanding, uint256 toTokenId, uint16 toCategories);
 
+    /// @notice The same in one word, for tokens: from's standing 8 bits, to's standing 8, to's SBT id 48, to's categories 16.
+    /// @dev Its selector, 0x0082ae39, comes first in the contract's dispatch: a transfer pays for no other comparison.
+    function readParties(address from, address to) external view returns (uint256 packed);
+
     /// @notice The person an address is bound to; kept when its SBT is revoked. Zero: never had an SBT.
     function subjectOf(address holder) external view returns (bytes32);
 
-    /// @notice Whether both addresses are bound to one and the same subject.
-    function sameSubject(address first, address second) external view returns (bool);
+    /// @notice Whether both addresses are bound to one and the same subject, and the SBT id of the second (0: none).
+    function sameSubject(address first, address second) external view returns (bool same, uint256 secondTokenId);
 
     /// @notice The EIP-712 digest an attestor signs.
     function attestationDigest(Attestation calldata attestation) external view returns (bytes32);

@@ -218,7 +218,8 @@ interface ISecurityToken {
     function announceRecovery(address lost, address replacement) external;
 
     /// @notice Moves everything, with the frozen amount, once the wait is over and nobody objected.
-    /// @dev The replacement must be effective and admitted. The lost wallet is dismissed.
+    /// @dev The replacement must be effective, with the SBT that was announced. The lost wallet's admission goes over to it;
+    /// had the lost wallet been dismissed, the replacement must be admitted already. The lost wallet ends dismissed.
     function recover(address lost, address replacement) external;
 
     /// @notice Closes holders' transfers around a record date: at most 10 days, at least 20 days after the last, at most 60

@@ -43,6 +43,11 @@ library AccountWords {
         }
     }
 
+    /// @dev Whether anything at all holds the balance back: one test for what is rarely so.
+    function isHeld(AccountWord word) internal pure returns (bool) {
+        return AccountWord.unwrap(word) & (MAX_UNITS << 96 | IN_RECOVERY) != 0;
+    }
+
     function admittedSbt(AccountWord word) internal pure returns (uint256) {
         return uint48(AccountWord.unwrap(word) >> 192);
     }
