@@ -77,7 +77,7 @@ qa: setup ## style, types, translations, migrations, deployment check
 bench: bench-gas bench-index ## every benchmark
 
 bench-gas: setup ## gas of the contracts, ending in a RATIO line
-	@sh bench/gas.sh
+	@$(BIN)/python bench/gas.py
 
 bench-index: setup ## how fast the chain is read, ending in a RATIO line
 	@$(RUN) with-services -- $(BIN)/python bench/index.py

@@ -19,8 +19,13 @@ stage() {
 contracts() { (cd contracts && ../node_modules/.bin/forge test); }
 # Two workers, each with a database of its own; a file's tests stay together because they share a node.
 python() { $bin/python -m portal.demo with-services -- $bin/python -m pytest -n "${TEST_WORKERS:-2}" --dist loadfile -m "not browser"; }
-browser() { $bin/python -m pytest tests/journeys -m browser; }
-screenshots() { MUSUBI_SCREENSHOTS=1 $bin/python -m pytest tests/journeys -m browser -k pictures; }
+# The journeys meet the portal only as people do, through a demo they start themselves: no service of their own.
+journeys() {
+  env SECRET_KEY=offline DATABASE_URL=postgresql:///offline REDIS_URL=redis://127.0.0.1:1/0 \
+    CHAIN_RPC_URL=http://127.0.0.1:1 $bin/python -m pytest tests/journeys -m browser "$@"
+}
+browser() { journeys; }
+screenshots() { MUSUBI_SCREENSHOTS=1 journeys -k pictures; }
 
 for kind in ${*:-contracts python browser}; do stage "$kind" "$kind"; done
 

@@ -18,6 +18,8 @@ import requests
 
 from portal.demo.people import current_code, seconds_left
 
+#: Codes that somebody in this process has used: the portal takes each only once.
+_USED_CODES: set[tuple[str, str]] = set()
 #: (name of the file, its bytes, its declared type)
 Upload = tuple[str, bytes, str]
 
@@ -174,7 +176,6 @@ class Visitor:
         self.session.cookies.set("django_language", language)
         self.email = self.password = self.totp_secret = ""
         self.recovery_codes: list[str] = []
-        self._used_codes: set[str] = set()
         self.page = Page(address, 0, "", [], [], "")
 
     def open(self, path: str) -> Page:
@@ -228,10 +229,10 @@ class Visitor:
 
     def code(self) -> str:
         """A sign-in code that was not used yet; waits for the next one when it was (each works once)."""
-        while (code := current_code(self.totp_secret)) in self._used_codes or seconds_left() < 2:
+        while (used := (self.totp_secret, current_code(self.totp_secret))) in _USED_CODES or seconds_left() < 2:
             time.sleep(0.5)
-        self._used_codes.add(code)
-        return code
+        _USED_CODES.add(used)
+        return used[1]
 
     def sign_in(self, email: str, password: str, totp_secret: str) -> Page:
         self.email, self.password, self.totp_secret = email, password, totp_secret
