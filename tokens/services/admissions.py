@@ -52,13 +52,17 @@ def request_admission(*, security_id: int, actor: User) -> AdmissionRequest:
     return request
 
 
+#: The issuer's arrows to ADMITTING; the one from IN_BLOCK is the chain's own (a reorganisation).
+_ADMIT_FROM: Final = {State.REQUESTED: {State.ADMITTING}, State.FAILED: {State.ADMITTING}}
+
+
 def approve_admission(*, request_id: int, actor: User) -> AdmissionRequest:
     """REQUESTED (or FAILED, once that is settled) → ADMITTING: the admission is put in the outbox."""
     require_issuer(actor)
     with transaction.atomic():
         request = _locked(request_id)
         require_transition(
-            AdmissionRequest.TRANSITIONS,
+            _ADMIT_FROM,
             current=request.state,
             target=State.ADMITTING,
             code="tokens.admission.wrong_state",

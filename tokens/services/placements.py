@@ -262,6 +262,10 @@ def available_units(security: Security) -> int:
     return authorised - int(taken or 0)
 
 
+#: The issuer's arrows to ISSUING; the one from IN_BLOCK is the chain's own (a reorganisation).
+_ISSUE_FROM: Final = {State.ALLOCATED: {State.ISSUING}, State.FAILED: {State.ISSUING}}
+
+
 def issue_allotment(*, subscription_id: int, actor: User) -> Subscription:
     """ALLOCATED (or FAILED) → ISSUING: admit the wallet and mint to it, both in the outbox in this transaction.
 
@@ -272,7 +276,7 @@ def issue_allotment(*, subscription_id: int, actor: User) -> Subscription:
     with transaction.atomic():
         subscription = _locked(subscription_id)
         require_transition(
-            Subscription.TRANSITIONS,
+            _ISSUE_FROM,
             current=subscription.state,
             target=State.ISSUING,
             code="tokens.subscription.wrong_state",

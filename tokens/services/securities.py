@@ -162,6 +162,7 @@ def approve_security(*, security_id: int, actor: User) -> Security:
     require_role(actor, Role.ISSUER, Role.ADMINISTRATOR)
     with transaction.atomic():
         security = _locked(security_id)
+        _require_start(security, State.AWAITING_APPROVAL)
         if security.created_by_id == actor.pk:
             raise TwoPersonRule(
                 _("You made this security, so somebody else has to approve it. Nothing was changed."),
@@ -180,9 +181,8 @@ def retry_deployment(*, security_id: int, actor: User) -> Security:
     require_role(actor, Role.ISSUER, Role.ADMINISTRATOR)
     with transaction.atomic():
         security = _locked(security_id)
-        require_transition(
-            Security.TRANSITIONS, current=security.state, target=State.DEPLOYING, code="tokens.security.wrong_state"
-        )
+        # Not from AWAITING_APPROVAL, which has the same arrow: that one is `approve_security`.
+        _require_start(security, State.FAILED)
         if security.token:
             enqueue_configuration(security)
             _move(security, State.DEPLOYING, actor, "configuration_retried")
@@ -284,6 +284,12 @@ def _document_type(content: bytes) -> str:
     if kind is None or kind.mime != "application/pdf":
         raise TermsNotAllowed(_("The file is not a PDF. Nothing was saved."), code="tokens.document.wrong_type")
     return str(kind.mime)
+
+
+def _require_start(security: Security, start: str) -> None:
+    """Of the arrows to DEPLOYING only the one from `start`."""
+    arrow = {start: {State.DEPLOYING}}
+    require_transition(arrow, current=security.state, target=State.DEPLOYING, code="tokens.security.wrong_state")
 
 
 def _require_draft(security: Security) -> None:
