@@ -129,7 +129,7 @@ class OwnerForm(forms.Form):
     )
     birth_date = forms.DateField(label=_("Date of birth"), widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
     nationality = forms.ChoiceField(label=_("Nationality"))
-    address = forms.CharField(label=_("Address"), max_length=300)
+    address = forms.CharField(label=_("Home address"), max_length=300)
     share = forms.DecimalField(
         label=_("Share of votes (percent)"),
         min_value=Decimal(0),

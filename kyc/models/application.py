@@ -305,7 +305,7 @@ class Decision(models.Model):
 
     class Verdict(models.TextChoices):
         APPROVE = "approve", _("Approve")
-        CONFIRM = "confirm", _("Confirm")
+        CONFIRM = "confirm", _("Approval confirmed")
         RETURN = "return", _("Return to the first officer")
         REJECT = "reject", _("Reject")
         SEND_BACK = "send_back", _("Send back")

@@ -93,7 +93,9 @@ def _keep(
         rule_version=rule.version,
         rule_effective_from=rule.effective_from,
     )
-    replaced = application.evidence.select_for_update().filter(pk=replaces_id, state=State.SENT_BACK).first()
+    sent_back = application.evidence.select_for_update().filter(state=State.SENT_BACK)
+    # Somebody who simply uploads the same kind again means to replace what was sent back.
+    replaced = sent_back.filter(pk=replaces_id).first() if replaces_id else sent_back.filter(kind=kind).first()
     if replaced is not None:
         replaced.replaced_by = evidence
         _set_state(replaced, State.REPLACED, fields=["replaced_by"])
