@@ -23,7 +23,7 @@ class SignerAdmin(RecordAdmin):
     search_fields = ("address", "label")
 
 
-class AttemptInline(TabularInline):  # type: ignore[misc]  # unfold has no types
+class AttemptInline(TabularInline):
     model = Attempt
     fields = ("hash", "max_fee_per_gas", "is_cancellation", "first_sent_at", "last_sent_at", "last_error")
     readonly_fields = fields

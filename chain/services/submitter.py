@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 State = ChainTransaction.State
 #: Rows taken from one signer in one go: one JSON-RPC batch, and a lock held for well under a second.
 BATCH: Final = 100
+#: Batches of one signer in one sweep; after that the others have their turn.
+ROUNDS: Final = 10
 
 
 @sweep("submit")
@@ -47,7 +49,9 @@ def run_submit_sweep() -> None:
     market = look(rpc)
     for signer in waiting:
         with set_apart(f"submitting for {signer}"):
-            allocate(rpc, market, signer)
+            for _round in range(ROUNDS):
+                if allocate(rpc, market, signer) < BATCH:
+                    break
     broadcast_signed(rpc)
 
 
@@ -88,8 +92,8 @@ def ready_rows() -> QuerySet[ChainTransaction]:
     )
 
 
-def allocate(rpc: Rpc, market: Market, signer: Signer) -> None:
-    """Estimate the ready rows of `signer`, then give nonces to those that would succeed and can be paid for."""
+def allocate(rpc: Rpc, market: Market, signer: Signer) -> int:
+    """Estimate the next ready rows of `signer`, give nonces to those that would succeed and can be paid for; how many."""
     rows = list(ready_rows().filter(signer=signer).order_by("id")[:BATCH])
     balance, *estimates = rpc.batch([("eth_getBalance", [signer.address, "latest"]), *map(_estimation(signer), rows)])
     gas: dict[int, int] = {}
@@ -99,11 +103,11 @@ def allocate(rpc: Rpc, market: Market, signer: Signer) -> None:
         else:
             gas[row.pk] = _with_margin(as_int(estimate))
     if not gas or isinstance(balance, RpcError):
-        return
+        return 0
     if not market.is_affordable:
         logger.warning("fees are above CHAIN_MAX_FEE_GWEI (base fee %s wei): rows stay queued", market.base_fee)
-        return
-    sign_rows(signer_id=signer.pk, gas=gas, fees=market.fees, balance=as_int(balance))
+        return 0
+    return len(sign_rows(signer_id=signer.pk, gas=gas, fees=market.fees, balance=as_int(balance)))
 
 
 def _estimation(signer: Signer) -> Any:

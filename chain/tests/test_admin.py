@@ -1,5 +1,7 @@
 """The back office shows the engine's records and changes none of them."""
 
+from typing import Any
+
 import pytest
 from django.contrib import admin
 from django.urls import reverse
@@ -32,7 +34,7 @@ def test_nothing_can_be_added_changed_or_deleted(request_of_root, model):
 def test_a_transaction_and_its_attempts_can_be_looked_at(node, request_of_root):
     row = pay(funder_on(node), "one")
     services.run_submit_sweep()
-    page = admin.site.get_model_admin(ChainTransaction)
+    page: Any = admin.site.get_model_admin(ChainTransaction)
     for response in (page.changelist_view(request_of_root), page.change_view(request_of_root, str(row.pk))):
         assert "ETH.transfer" in response.render().content.decode()
     assert Attempt.objects.get().hash in page.change_view(request_of_root, str(row.pk)).render().content.decode()

@@ -10,6 +10,7 @@ from chain import operations, services
 from chain.exceptions import DeploymentFailed, NodeUnavailable, WrongChain
 from chain.gateway import gateway
 from chain.models import Attempt, ChainTransaction, Contract, Signer
+from chain.profiles import PROFILES
 from chain.services import deployment
 from chain.types import ChainRole, SignerRole
 
@@ -66,7 +67,7 @@ def test_running_it_twice_deploys_once(own_node):
 
 def die_at(monkeypatch, step, before=lambda: None):
     """Run the deployment until it waits for its step number `step`, and end it there."""
-    asked = []
+    asked: list[ChainTransaction] = []
 
     def mined(row):
         if len(asked) == step:
@@ -142,9 +143,9 @@ def test_where_eth_is_not_free_it_names_the_address_to_pay(own_node, monkeypatch
 def test_a_step_that_fails_says_why_and_is_asked_for_anew(own_node, monkeypatch):
     from dataclasses import replace
 
-    impossible = replace(deployment.PROFILES["test"], issuance_limit_per_day=1)
+    impossible = replace(PROFILES["test"], issuance_limit_per_day=1)
     with monkeypatch.context() as patch:
-        patch.setitem(deployment.PROFILES, "test", impossible)
+        patch.setitem(PROFILES, "test", impossible)
         with pytest.raises(DeploymentFailed) as caught:
             deployment.deploy_platform(profile="test")
     assert "InvestorSBT_InvalidSetting(1)" in str(caught.value.message)

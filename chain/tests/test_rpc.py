@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from chain.exceptions import NodeUnavailable
-from chain.rpc import BATCH_SIZE, Rpc, RpcError, as_int
+from chain.rpc import BATCH_SIZE, Request, Rpc, RpcError, as_int
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_refusal_is_an_error_with_its_code(shared_node):
 
 
 def test_a_batch_keeps_its_order_and_its_failures_are_values(shared_node):
-    requests = [("eth_chainId", []), ("eth_noSuchMethod", []), ("eth_blockNumber", [])]
+    requests: list[Request] = [("eth_chainId", []), ("eth_noSuchMethod", []), ("eth_blockNumber", [])]
     first, second, third = shared_node.rpc.batch(requests)
     assert (as_int(first), as_int(third)) == (31337, shared_node.head())
     assert isinstance(second, RpcError)

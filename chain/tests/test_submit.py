@@ -53,7 +53,6 @@ def test_nonces_follow_the_order_of_asking(node, funder):
 def test_more_rows_than_one_batch_are_all_sent_in_order(node, funder):
     rows = [pay(funder, f"row:{n}") for n in range(submitter.BATCH + 20)]
     services.run_submit_sweep()
-    services.run_submit_sweep()
     node.mine()
     finalise(node)
     assert set(states(*rows)) == {State.FINAL}
