@@ -35,7 +35,7 @@ CHANGES = {
     "to_state": "to_state || 'x'",
     "reason": "reason || ' '",
     "data": """data || '{"x": 1}'::jsonb""",
-    "previous_digest": "reverse(previous_digest)",
+    "previous_digest": "translate(previous_digest, '0123456789abcdef', '123456789abcdef0')",
     "digest": "md5(digest) || md5(digest)",
     "sequence": "sequence + 1000",
 }
