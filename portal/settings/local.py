@@ -1,4 +1,4 @@
-"""Demo and development on one machine. `make demo` writes the .env this reads."""
+"""Demo and development on one machine. `make demo` hands everything over in the environment."""
 
 from .base import *  # noqa: F403
 from .base import env
