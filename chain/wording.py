@@ -246,11 +246,30 @@ def restriction_of_error(error_code: str) -> Restriction | None:
     return known.get(first)
 
 
+#: How the engine itself words an end, by the beginning of `error_code`.
+ENGINE_REFUSALS: Mapping[str, Text] = {
+    "withdrawn": gettext_lazy("It was withdrawn before it was sent. Nothing has moved."),
+    "dependency did not happen": gettext_lazy(
+        "A step that had to come first did not happen. Nothing has moved. Look at that step, then ask again."
+    ),
+    "its nonce was used by another transaction": gettext_lazy(
+        "Another transaction took its place on the chain. Nothing of it has moved. Please ask again."
+    ),
+    "policy:": gettext_lazy("The signing key may not be used for this. Nothing has moved. Contact us."),
+    "out of gas": gettext_lazy(
+        "The contract needed more computing than was allowed for. Nothing has moved. Please ask again."
+    ),
+}
+
+
 def error_sentence(error_code: str) -> str:
-    """A refusal of the contract for a person: the restriction in words when it is one, else a calm general sentence."""
+    """A refusal for a person: the restriction in words when it is one, else what the engine or, calmly, the contract said."""
     restriction = restriction_of_error(error_code)
     if restriction is not None:
         return str(RESTRICTIONS[restriction].sentence)
+    known = next((text for start, text in ENGINE_REFUSALS.items() if error_code.startswith(start)), None)
+    if known is not None:
+        return str(known)
     return _("The contract refused this step. Nothing has moved. Contact us and quote the code beneath.")
 
 

@@ -234,13 +234,22 @@ def test_actions_are_refused_by_get(administrator, transaction) -> None:
     assert client.get(reverse("chain:transaction-cancel", args=[transaction.pk])).status_code == 405
 
 
-def test_a_halted_key_is_let_go_on_with_a_reason(signer, administrator) -> None:
+def test_a_halted_key_is_let_go_on_with_a_reason(node, signer, administrator) -> None:
     Signer.objects.filter(pk=signer.pk).update(halted_reason="nonce 3 was used elsewhere")
     client = signed_in(administrator)
     assert "nonce 3 was used elsewhere" in client.get(reverse("chain:console")).text
     client.post(reverse("chain:signer-resume", args=[signer.pk]), {"reason": "it was our own test"})
     signer.refresh_from_db()
     assert signer.halted_reason == ""
+
+
+def test_a_halted_key_stays_halted_while_the_node_is_down(signer, administrator) -> None:
+    Signer.objects.filter(pk=signer.pk).update(halted_reason="nonce 3 was used elsewhere")
+    client = signed_in(administrator)
+    page = client.post(reverse("chain:signer-resume", args=[signer.pk]), {"reason": "it was our own test"}, follow=True)
+    signer.refresh_from_db()
+    assert signer.halted_reason
+    assert "cannot be reached right now" in page.text
 
 
 def test_cancelling_a_transaction_that_waits_ends_it_and_a_repeated_click_changes_nothing(signer, administrator):

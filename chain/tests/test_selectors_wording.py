@@ -69,6 +69,15 @@ def test_an_unknown_error_keeps_its_code_out_of_the_sentence() -> None:
         assert error_sentence("0xdeadbeef").startswith("The contract refused this step. Nothing has moved.")
 
 
+@pytest.mark.parametrize("language", ["en", "ja"])
+@pytest.mark.parametrize(
+    "code", ["withdrawn", "dependency did not happen", "policy: mint is not allowed", "out of gas"]
+)
+def test_what_the_engine_itself_ended_is_not_blamed_on_the_contract(code: str, language: str) -> None:
+    with translation.override(language):
+        assert error_sentence(code) != error_sentence("0xdeadbeef")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_event_of_our_contracts_that_tells_a_person_something_has_a_sentence(kind: str) -> None:
     silent = {"EIP712DomainChanged", "AuthorityUpdated", "Unlocked", "Approval", "ApprovalForAll"}
