@@ -22,10 +22,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from eth_account import Account
 from eth_account.messages import encode_typed_data
+from eth_typing import ChecksumAddress
 from eth_utils.abi import function_abi_to_4byte_selector
 from web3 import Web3
 from web3.contract import Contract
@@ -57,7 +58,7 @@ def node() -> Iterator[Web3]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen([BINARIES / "anvil", "--port", str(port), "--silent"], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([BINARIES / "anvil", "--port", str(port), "--silent"], stdout=subprocess.DEVNULL)  # noqa: S603
     try:
         w3 = Web3(Web3.HTTPProvider(f"http://127.0.0.1:{port}"))
         for _ in range(200):
@@ -78,8 +79,17 @@ def artifacts() -> dict[str, dict[str, Any]]:
     }
     with tempfile.TemporaryDirectory() as folder:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("FOUNDRY_")}
-        command = [BINARIES / "forge", "build", "bench", "--silent", "--out", folder, "--cache-path", f"{folder}/cache"]
-        subprocess.run(command, cwd=ROOT / "contracts", env=environment, check=True, stdout=subprocess.DEVNULL)
+        command = [
+            str(BINARIES / "forge"),
+            "build",
+            "bench",
+            "--silent",
+            "--out",
+            folder,
+            "--cache-path",
+            f"{folder}/cache",
+        ]
+        subprocess.run(command, cwd=ROOT / "contracts", env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
         for name in ("PlainToken", "FloorSBT", "FloorToken", "Meter"):
             built = json.loads((Path(folder) / "Bench.sol" / f"{name}.json").read_text())
             found[name] = {"abi": built["abi"], "bytecode": built["bytecode"]["object"]}
@@ -94,8 +104,13 @@ class Bench:
     built: dict[str, dict[str, Any]]
     rows: dict[str, tuple[int | None, int | None, int]] = field(default_factory=dict)
 
+    admin: ChecksumAddress = field(init=False)
+    issuer: ChecksumAddress = field(init=False)
+    agent: ChecksumAddress = field(init=False)
+
     def __post_init__(self) -> None:
-        self.admin, self.issuer, self.agent, self.controller = self.w3.eth.accounts[:4]
+        accounts = list(self.w3.eth.accounts)
+        self.admin, self.issuer, self.agent = accounts[0], accounts[1], accounts[2]
         self.attestor = Account.create()
         self.manager = self.deploy("AccessManager", self.admin)
         self.sbt = self.deploy("InvestorSBT", self.manager.address, 60, 100_000)
@@ -226,7 +241,7 @@ class Bench:
         factory = self.w3.eth.contract(abi=self.built[name]["abi"], bytecode=self.built[name]["bytecode"])
         hashed = factory.constructor(*arguments).transact({"from": self.w3.eth.accounts[0]})
         deployed = self.w3.eth.wait_for_transaction_receipt(hashed)["contractAddress"]
-        return self.w3.eth.contract(address=deployed, abi=self.built[name]["abi"])
+        return cast(Contract, self.w3.eth.contract(address=deployed, abi=self.built[name]["abi"]))
 
     def send(self, call: ContractFunction, sender: str | None = None) -> int:
         """The gas the transaction was charged. Raises when it was refused."""
