@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db import transaction
+from django.db.models import Model
 from django.http import HttpRequest
 
 from portal import audit
@@ -32,7 +33,9 @@ class PlacementRuleAdmin(RecordAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return isinstance(request.user, User) and request.user.has_role(Role.ADMINISTRATOR)
 
-    def save_model(self, request: HttpRequest, obj: PlacementRule, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        if not isinstance(obj, PlacementRule):
+            raise TypeError(f"not a placement rule: {obj!r}")
         with transaction.atomic():
             super().save_model(request, obj, form, change)
             audit.record(

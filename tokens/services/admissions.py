@@ -14,7 +14,7 @@ from chain.services import enqueue
 from chain.types import SignerRole
 from portal import audit
 from portal.models import User
-from portal.state import require_transition
+from portal.state import Transitions, require_transition
 from tokens.exceptions import AdmissionRefused
 from tokens.models import AdmissionRequest, Security
 from tokens.services.guards import require_issuer
@@ -53,7 +53,7 @@ def request_admission(*, security_id: int, actor: User) -> AdmissionRequest:
 
 
 #: The issuer's arrows to ADMITTING; the one from IN_BLOCK is the chain's own (a reorganisation).
-_ADMIT_FROM: Final = {State.REQUESTED: {State.ADMITTING}, State.FAILED: {State.ADMITTING}}
+_ADMIT_FROM: Final[Transitions] = {State.REQUESTED: {State.ADMITTING}, State.FAILED: {State.ADMITTING}}
 
 
 def approve_admission(*, request_id: int, actor: User) -> AdmissionRequest:

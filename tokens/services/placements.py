@@ -21,7 +21,7 @@ from kyc.selectors import party_for, primary_wallet
 from portal import audit
 from portal.models import User
 from portal.money import MINOR_DIGITS, Money
-from portal.state import require_transition
+from portal.state import Transitions, require_transition
 from tokens.exceptions import InvestorNotEligible, NotYourRole, SolicitationRefused, SubscriptionRefused
 from tokens.models import TOKYO, Payment, PlacementRule, Security, Solicitation, Subscription
 from tokens.services.guards import require_issuer
@@ -263,7 +263,7 @@ def available_units(security: Security) -> int:
 
 
 #: The issuer's arrows to ISSUING; the one from IN_BLOCK is the chain's own (a reorganisation).
-_ISSUE_FROM: Final = {State.ALLOCATED: {State.ISSUING}, State.FAILED: {State.ISSUING}}
+_ISSUE_FROM: Final[Transitions] = {State.ALLOCATED: {State.ISSUING}, State.FAILED: {State.ISSUING}}
 
 
 def issue_allotment(*, subscription_id: int, actor: User) -> Subscription:

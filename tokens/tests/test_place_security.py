@@ -60,7 +60,7 @@ def test_a_placement_is_refused_wherever_it_does_not_fit(world, invited):
     assert pay(world, invited, 4_000_000).payments.count() == 1  # the same reference again
     refused("tokens.payment.reference_used", pay, 5)
     (line,) = selectors.board_for(world.security).lines
-    assert (line.paid.amount, line.missing.amount) == (4_000_000, 6_000_000)
+    assert (int(line.paid.amount), int(line.missing.amount)) == (4_000_000, 6_000_000)
     assert pay(world, invited, 6_000_000, reference="R2").state == Subscription.State.PAID
 
     def allocate(world, row, units):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from chain.gateway import gateway
 from chain.models import ChainTransaction, Holding
+from chain.services import outbox
 from chain.tasks import submit_task
 from chain.types import Restriction
 from tokens import selectors, services
@@ -121,15 +122,17 @@ def test_the_node_being_down_is_said_and_the_page_still_works(holding, signed_in
     assert not Transfer.objects.exists()
 
 
-def test_redis_being_down_loses_nothing(holding, monkeypatch, django_capture_on_commit_callbacks):
+def test_redis_being_down_loses_nothing(holding, monkeypatch, caplog, django_capture_on_commit_callbacks):
     """The wake-up after the commit finds no broker; the request stands, and the sweep takes it."""
     dead = Celery("dead", broker="redis://127.0.0.1:9/0", set_as_current=False)
     dead.conf.broker_transport_options = {"socket_connect_timeout": 1, "max_retries": 0}
     dead.conf.task_publish_retry = False
     monkeypatch.setattr(submit_task, "app", dead)
+    monkeypatch.setattr(outbox, "_woken_at", 0.0)
     with django_capture_on_commit_callbacks(execute=True) as wake_ups:
         transfer = request(holding, 5)
     assert wake_ups
+    assert "no worker could be woken" in caplog.text
     transfer.refresh_from_db()
     assert transfer.state == Transfer.State.REQUESTED
     holding.settle()
