@@ -57,7 +57,7 @@ def token(platform, settle: Callable[[], None]) -> str:
     row.refresh_from_db()
     ask(operations.configure_security_token(row.contract_address), platform.signer(SignerRole.ADMIN), "configure")
     settle()
-    return row.contract_address or ""
+    return str(row.contract_address)
 
 
 @pytest.fixture

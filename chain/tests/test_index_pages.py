@@ -117,7 +117,7 @@ def test_a_stranger_is_not_told_that_a_transaction_exists(transaction, stranger)
 def test_a_visitor_is_sent_to_sign_in(transaction) -> None:
     response = Client().get(reverse("chain:transaction", args=[transaction.pk]))
     assert response.status_code == 302
-    assert reverse("account_login") in response.url
+    assert reverse("account_login") in response["Location"]
 
 
 def test_a_person_sees_the_transactions_that_an_app_says_concern_them(transaction, alice, stranger) -> None:
