@@ -64,7 +64,7 @@ def sample_context() -> dict[str, Any]:
         "soon": now + timedelta(hours=5, minutes=12),
         "timeline": [
             _step("asked", now - timedelta(minutes=3)),
-            _step("submitted", now - timedelta(minutes=2), transaction_hash=HASH),
+            _step("submitted", now - timedelta(minutes=2), transaction_hash=""),
             _step("in_block", now - timedelta(minutes=1), block_number=19_482_113),
             _step("final", None),
         ],
