@@ -84,7 +84,8 @@ def held(platform, settle, token, alice, bob) -> str:
     ask(operations.freeze(token, alice.address, 20), agent, "freeze")
     settle()
     platform.node.set_balance(alice.address, 10**18)
-    return token
+    address: str = row.contract_address
+    return address
 
 
 def index() -> None:
