@@ -71,7 +71,7 @@ def bob(platform):
 
 
 @pytest.fixture
-def held(platform, settle, token, alice, bob) -> str:
+def held(platform, settle, token: str, alice, bob) -> str:
     """Alice and Bob are verified and admitted; Alice holds 100, of which 20 are frozen."""
     agent = platform.signer(SignerRole.TOKEN_AGENT)
     issue(platform, alice.address)
@@ -84,8 +84,7 @@ def held(platform, settle, token, alice, bob) -> str:
     ask(operations.freeze(token, alice.address, 20), agent, "freeze")
     settle()
     platform.node.set_balance(alice.address, 10**18)
-    address: str = row.contract_address
-    return address
+    return token
 
 
 def index() -> None:
