@@ -3,7 +3,6 @@
 from uuid import uuid4
 
 import pytest
-from celery import Celery
 from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +10,8 @@ from hypothesis import strategies as st
 from chain.gateway import gateway
 from chain.models import ChainTransaction, Holding
 from chain.services import outbox
-from chain.tasks import submit_task
 from chain.types import Restriction
+from portal.celery import app as celery
 from tokens import selectors, services
 from tokens.exceptions import FormReused, TransferRefused
 from tokens.models import Transfer
@@ -124,10 +123,8 @@ def test_the_node_being_down_is_said_and_the_page_still_works(holding, signed_in
 
 def test_redis_being_down_loses_nothing(holding, monkeypatch, caplog, django_capture_on_commit_callbacks):
     """The wake-up after the commit finds no broker; the request stands, and the sweep takes it."""
-    dead = Celery("dead", broker="redis://127.0.0.1:9/0", set_as_current=False)
-    dead.conf.broker_transport_options = {"socket_connect_timeout": 1, "max_retries": 0}
-    dead.conf.task_publish_retry = False
-    monkeypatch.setattr(submit_task, "app", dead)
+    monkeypatch.setitem(celery.conf, "task_always_eager", False)
+    monkeypatch.setitem(celery.conf, "broker_url", "redis://127.0.0.1:9/0")
     monkeypatch.setattr(outbox, "_woken_at", 0.0)
     with django_capture_on_commit_callbacks(execute=True) as wake_ups:
         transfer = request(holding, 5)

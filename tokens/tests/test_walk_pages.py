@@ -112,7 +112,7 @@ def test_a_transfer_is_walked_from_form_to_final(holding, signed_in):
     assert b"This can no longer be undone" in status
     other = signed_in(holding.bob)
     assert b"Incoming transfer" in other.get(url("transfer-detail", transfer.pk)).content
-    assert b"From" in other.get(url("transfers")).content
+    assert b"Received from" in other.get(url("transfers")).content
     assert signed_in(holding.issuer).get(url("transfer-detail", transfer.pk)).status_code == 200
 
 
