@@ -24,7 +24,7 @@ from kyc.models import (
 )
 
 
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
+class ReadOnlyAdmin(ModelAdmin):
     """Every change goes through a service, so nothing is edited here."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -114,7 +114,7 @@ class NoticeAdmin(ReadOnlyAdmin):
 
 
 @admin.register(DatedRule)
-class DatedRuleAdmin(ModelAdmin):  # type: ignore[misc]
+class DatedRuleAdmin(ModelAdmin):
     """A new version is added; one that was there stays, because decisions refer to it."""
 
     list_display = ("subject", "version", "effective_from", "source")

@@ -64,7 +64,7 @@ def inspect(chunks: Iterable[bytes], *, size: int) -> Inspected:
     content = _read(chunks)
     if not content:
         raise FileRefused(_("The file is empty. Choose another file."), code="kyc.evidence.empty")
-    kind = filetype.guess(content)
+    kind = filetype.guess(content)  # type: ignore[no-untyped-call]
     content_type = kind.mime if kind else ""
     if content_type not in ACCEPTED:
         raise FileRefused(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
 from portal.exceptions import DomainError
 
-Transitions = Mapping[str, Collection[str]]
+Transitions = Mapping[Any, Collection[Any]]
 
 
 class WrongState(DomainError):

@@ -73,7 +73,7 @@ class Wallet(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.address
+        return str(self.address)
 
 
 class OfficerKey(models.Model):

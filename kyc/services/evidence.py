@@ -130,10 +130,11 @@ def _record(
     )
 
 
-def send_back_evidence(*, evidence: Evidence, officer: User, reason: str) -> None:
+def send_back_evidence(*, evidence: Evidence, officer: User, reason: str) -> Evidence:
     """stored → sent_back; called by the decision of which it is a part, in its transaction."""
     evidence.sent_back_reason = reason
     _set_state(evidence, State.SENT_BACK, fields=["sent_back_reason"])
+    return evidence
 
 
 @transaction.atomic

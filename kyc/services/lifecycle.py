@@ -297,10 +297,10 @@ def _advance(
     )
 
 
-def _sync_party(application: Application) -> None:
+def _sync_party(application: Application) -> int:
     """Lists of verified people follow the state at once, before the chain has caught up."""
     verified = application.state in (State.ACTIVE, State.RENEWING)
-    Party.objects.filter(user=application.user_id).update(is_verified=verified)
+    return Party.objects.filter(user=application.user_id).update(is_verified=verified)
 
 
 def _tell_person(application: Application, step: LifecycleStep) -> None:
