@@ -29,6 +29,7 @@ PICTURES = {
 
 def keep(picture: bytes, name: str, folder: Path) -> Path:
     """Write a picture with at most 128 colours: a quarter of the size, and pages look the same."""
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.png"
     image = Image.open(io.BytesIO(picture)).convert("RGB")
     image.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
