@@ -11,7 +11,10 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const CONTRACTS = ["AccessManager", "InvestorSBT", "SecurityToken"];
+const CONTRACTS = ["AccessManager", "InvestorSBT", "SecurityToken", "TimelockController"];
+// Safe's own published build, unmodified: an audited contract is deployed with the very bytecode that was audited.
+const SAFE = "@safe-global/safe-smart-account";
+const PUBLISHED = { Safe: "contracts/Safe.sol/Safe.json", SafeProxyFactory: "contracts/proxies/SafeProxyFactory.sol/SafeProxyFactory.json" };
 
 const project = dirname(dirname(fileURLToPath(import.meta.url)));
 const target = join(dirname(project), "chain", "abi");
@@ -39,13 +42,23 @@ function describe(out, name) {
   return `${text}\n`;
 }
 
+/** The same for a contract that its authors published compiled, with where it comes from and under which licence. */
+function describePublished(name) {
+  const root = join(dirname(project), "node_modules", SAFE);
+  const { version, license } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const { abi, bytecode, linkReferences } = JSON.parse(readFileSync(join(root, "build", "artifacts", PUBLISHED[name]), "utf8"));
+  if (Object.keys(linkReferences ?? {}).length > 0) throw new Error(`${name} needs linking`);
+  const text = JSON.stringify({ contract: name, source: `${SAFE}@${version}, unmodified`, license, abi, bytecode }, null, 1);
+  return `${text}\n`;
+}
+
 const folder = mkdtempSync(join(tmpdir(), "musubi-abi-"));
 try {
   const out = compile(folder);
   const different = [];
-  for (const name of CONTRACTS) {
+  const texts = [...CONTRACTS.map((name) => [name, describe(out, name)]), ...Object.keys(PUBLISHED).map((name) => [name, describePublished(name)])];
+  for (const [name, fresh] of texts) {
     const path = join(target, `${name}.json`);
-    const fresh = describe(out, name);
     if (existsSync(path) && readFileSync(path, "utf8") === fresh) continue;
     different.push(name);
     if (!process.argv.includes("--check")) {
