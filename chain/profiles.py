@@ -48,6 +48,16 @@ PROFILES: Final = {
         mint_limit_factor=2,
         holds_attestor=True,
     ),
+    # Production's delays and limits, with keys of our own for every officer: drills move the node's clock (chain/drills).
+    "drill": Profile(
+        activation_delay=timedelta(hours=24),
+        issuance_limit_per_day=100,
+        controller_delay=timedelta(hours=24),
+        recovery_delay=timedelta(days=7),
+        admission_limit_per_day=200,
+        mint_limit_factor=2,
+        holds_attestor=True,
+    ),
     # Half of the factor at once: a placement that closes on one day can be minted on that day.
     "production": Profile(
         activation_delay=timedelta(hours=24),
