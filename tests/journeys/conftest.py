@@ -147,6 +147,8 @@ def at_browser(
         cookies = sessions(key) if key else []
         context.add_cookies([*cookies, {"name": "django_language", "value": language, "url": demo.address}])  # type: ignore[list-item]
         page = context.new_page()
+        if key:
+            read_in(page, demo.address, language)
         observed = Observed()
         observed.watch(page)
         return Person(page, context, observed, BY_KEY.get(key), demo.address)
@@ -154,6 +156,14 @@ def at_browser(
     yield sit_down
     for context in contexts:
         context.close()
+
+
+def read_in(page: Page, address: str, language: str) -> None:
+    """Press the language button if the account reads in the other one: an account's choice outlives the browser's."""
+    page.goto(address + "/dashboard/")
+    if page.locator("html").get_attribute("lang") != language:
+        page.locator(f"button[name=language][value={language}]").dispatch_event("click")
+        page.wait_for_function(f"document.documentElement.lang === '{language}'")
 
 
 @pytest.fixture(scope="session")
