@@ -4,6 +4,7 @@ cd "$(dirname "$0")/.." || exit 1
 bin=.venv/bin
 failed=0
 offline="DJANGO_SETTINGS_MODULE=portal.settings.local DATABASE_URL=postgresql:///offline REDIS_URL=redis://127.0.0.1:1/0 CHAIN_RPC_URL=http://127.0.0.1:1"
+evidence=EVIDENCE_KEYS=$($bin/python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())')
 secret=SECRET_KEY=$($bin/python -c 'import secrets; print(secrets.token_urlsafe(60))')
 
 check() {
@@ -23,7 +24,7 @@ check "mypy" $bin/mypy portal chain kyc tokens lending
 check "types of the front end" npm run --silent check
 check "translations" env $offline $secret $bin/python manage.py translations check
 check "migrations" no_migration_missing
-check "check --deploy" env $offline $secret DJANGO_SETTINGS_MODULE=portal.settings.production ALLOWED_HOSTS=portal.example \
+check "check --deploy" env $offline $secret $evidence DJANGO_SETTINGS_MODULE=portal.settings.production ALLOWED_HOSTS=portal.example \
   $bin/python manage.py check --deploy --fail-level WARNING
 check "package-lock names no registry" locked_to_no_registry
 exit $failed

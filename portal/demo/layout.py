@@ -6,6 +6,7 @@ import os
 import secrets
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from cryptography.fernet import Fernet
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 #: Made once per run directory and kept: losing KEYSTORE_PASSWORD or EVIDENCE_KEYS loses what they protect.
-_SECRETS = {
+_SECRETS: dict[str, Callable[[], str]] = {
     "SECRET_KEY": lambda: secrets.token_urlsafe(48),
     "KEYSTORE_PASSWORD": lambda: secrets.token_urlsafe(24),
     "EVIDENCE_KEYS": lambda: str(Fernet.generate_key().decode()),
