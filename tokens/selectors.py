@@ -228,6 +228,9 @@ def may_see_transfer(user: User, transfer: Transfer) -> bool:
         return True
     if looks_after_securities(user):
         return True
+    if transfer.state in (Transfer.State.REFUSED, Transfer.State.FAILED):
+        # Nothing reached the recipient: what somebody only tried is not their business.
+        return False
     return any(wallet.address == transfer.recipient for wallet in wallets_for(user))
 
 

@@ -161,7 +161,8 @@ def _reject(application: Application, officer: User, reason: str) -> None:
 
 
 def _send_back(application: Application, officer: User, reason: str, evidence_id: int | None) -> None:
-    evidence = application.evidence.select_for_update().filter(pk=evidence_id, state=Evidence.State.STORED).first()
+    stored = application.evidence.select_for_update().filter(state=Evidence.State.STORED)
+    evidence = stored.filter(pk=evidence_id).first() if evidence_id is not None else None
     if evidence is None:
         raise DomainError(_("Choose the document to send back."), code="kyc.decision.evidence")
     application.assigned_to = None

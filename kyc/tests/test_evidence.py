@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -215,7 +215,7 @@ def test_a_record_is_kept_seven_years_to_the_day(submitted, administrator, refus
     evidence = submitted.evidence.get()
     today = timezone.localdate()
     ended = date(today.year - 7, today.month, today.day) + timedelta(days=days_left)
-    at = timezone.make_aware(timezone.datetime(ended.year, ended.month, ended.day, 12))
+    at = timezone.make_aware(datetime(ended.year, ended.month, ended.day, 12))
     Application.objects.filter(pk=submitted.pk).update(state="rejected", closed_at=at)
     arguments = {"evidence_id": evidence.pk, "actor": administrator, "reason": "retention over"}
     if gone:

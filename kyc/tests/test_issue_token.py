@@ -45,7 +45,8 @@ def make_effective(platform: Any, settle: Callable[[], None]) -> None:
 def address(application: Application) -> str:
     wallet = primary_wallet(application.user)
     assert wallet is not None
-    return wallet.address
+    found: str = wallet.address
+    return found
 
 
 def test_an_approved_person_gets_a_token_and_becomes_active(active, investor):
@@ -294,13 +295,13 @@ def test_with_redis_down_a_submission_is_kept_and_the_sweep_screens_it(
     from kyc.tasks import run_screening_task
 
     run_screening_task.app.conf.task_always_eager = False
-    run_screening_task.app.conf.broker_url = "redis://127.0.0.1:9/0"
+    run_screening_task.app.conf.update(broker_url="redis://127.0.0.1:9/0")
     try:
         with django_capture_on_commit_callbacks(execute=True):
             services.submit_application(application_id=draft.pk, user=draft.user, declares=True)
     finally:
         run_screening_task.app.conf.task_always_eager = True
-        run_screening_task.app.conf.broker_url = settings.CELERY_BROKER_URL
+        run_screening_task.app.conf.update(broker_url=settings.CELERY_BROKER_URL)
     draft.refresh_from_db()
     assert draft.state == Application.State.SUBMITTED
     assert not draft.screening_ready

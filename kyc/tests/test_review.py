@@ -212,8 +212,7 @@ def test_a_decision_needs_its_parts(submitted, reviewer, refused, answers, code)
 
 def test_the_officer_who_approved_cannot_confirm(submitted, reviewer, refused):
     services.claim(application_id=submitted.pk, officer=reviewer)
-    decision = {"verdict": "approve", "reason": "x", "risk_rating": "low"}
-    services.decide(application_id=submitted.pk, officer=reviewer, **decision)
+    services.decide(application_id=submitted.pk, officer=reviewer, verdict="approve", reason="x", risk_rating="low")
     arguments = {"application_id": submitted.pk, "officer": reviewer}
     assert refused(services.confirm, agrees=True, reason="x", **arguments) == "kyc.case.same_officer"
     assert refused(services.claim, **arguments) == "kyc.case.same_officer"
@@ -238,15 +237,16 @@ def test_two_officers_approve_and_the_person_has_a_party_and_a_wallet(approved, 
 def test_the_next_review_follows_the_risk_rating(investor, sample_list, reviewer, second_reviewer):
     application = approve(submit(fill_in(investor)), reviewer, second_reviewer)
     today = timezone.localdate()
+    assert application.next_review_on is not None
     assert application.next_review_on.year == today.year + 3
     assert application.verified_on == today
+    assert application.verification_rule is not None
     assert application.verification_rule.subject == "verification"
 
 
 def test_a_second_officer_who_disagrees_returns_it_and_it_can_be_approved_anew(submitted, reviewer, second_reviewer):
     services.claim(application_id=submitted.pk, officer=reviewer)
-    decision = {"verdict": "approve", "reason": "x", "risk_rating": "low"}
-    services.decide(application_id=submitted.pk, officer=reviewer, **decision)
+    services.decide(application_id=submitted.pk, officer=reviewer, verdict="approve", reason="x", risk_rating="low")
     services.confirm(application_id=submitted.pk, officer=second_reviewer, agrees=False, reason="look at the address")
     submitted.refresh_from_db()
     assert submitted.state == State.IN_REVIEW

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import messages
@@ -42,7 +42,8 @@ State = Application.State
 
 
 def _officer(request: HttpRequest) -> User:
-    return User.objects.get(pk=request.user.pk)
+    """Who is signed in; the access decorator has made sure that somebody is."""
+    return cast(User, request.user)
 
 
 @require_safe
@@ -293,6 +294,10 @@ def case_retry(request: HttpRequest, application_id: int) -> HttpResponse:
 @officer_only
 def attestation_prepare(request: HttpRequest, application_id: int) -> HttpResponse:
     """Make the typed data to sign in one's own wallet, and show it."""
+    return _prepare(request, application_id)
+
+
+def _prepare(request: HttpRequest, application_id: int) -> HttpResponse:
     purpose = AttestationRecord.Purpose.RENEW if "risk_rating" in request.POST else AttestationRecord.Purpose.ISSUE
     try:
         record = services.prepare_attestation(
@@ -406,7 +411,7 @@ def case_renew(request: HttpRequest, application_id: int) -> HttpResponse:
     officer = _officer(request)
     key = OfficerKey.objects.filter(user=officer).first()
     if key is None or key.signer_id is None:
-        return attestation_prepare(request, application_id=application_id)
+        return _prepare(request, application_id)
     return _do(
         request,
         application_id,
