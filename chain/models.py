@@ -425,3 +425,6 @@ class Incident(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.detail[:60]}"
+
+
+from chain.desk.models import Alarm, AlarmEvidence, AlarmRule, ResponseStep, Watch  # noqa: E402, F401 (of this app)

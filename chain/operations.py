@@ -98,6 +98,39 @@ def revoke_sbt(holder: str) -> Call:
     return _sbt("revoke", holder)
 
 
+def distrust(key: str, since: int) -> Call:
+    """Stop what `key` issued or attested from Unix second `since` on from counting; may only widen. [SBT_GUARDIAN]"""
+    return _sbt("distrust", key, since)
+
+
+def restore_trust(key: str) -> Call:
+    """Trust a key again, for everything it did. [COUNCIL]"""
+    return _sbt("restoreTrust", key)
+
+
+def pause_issuance() -> Call:
+    """Stop issuing and renewing. [SBT_GUARDIAN]"""
+    return _sbt("pauseIssuance")
+
+
+def resume_issuance() -> Call:
+    """Let issuing and renewing go on. [COUNCIL]"""
+    return _sbt("resumeIssuance")
+
+
+# --- AccessManager -----------------------------------------------------------------------------------------
+
+
+def schedule_call(call: Call) -> Call:
+    """Announce `call`, which its caller may make only after a delay; earliest time. [whoever may make it]"""
+    return _call("AccessManager", _only(Contract.Kind.ACCESS_MANAGER), "schedule", call.to, call.data, 0)
+
+
+def cancel_scheduled(caller: str, target: str, data: bytes) -> Call:
+    """Cancel what `caller` announced. [COUNCIL]"""
+    return _call("AccessManager", _only(Contract.Kind.ACCESS_MANAGER), "cancel", caller, target, data)
+
+
 # --- SecurityToken -----------------------------------------------------------------------------------------
 
 
@@ -214,3 +247,34 @@ def recover(token: str, lost: str, replacement: str) -> Call:
 def redeem(token: str, holder: str, units: int) -> Call:
     """Burn units that were paid back, from the maturity date on. [TOKEN_AGENT]"""
     return _token(token, "redeem", holder, units)
+
+
+# A controller's calls: announced with `schedule_call`, then made directly once the delay is over.
+
+
+def forced_transfer(token: str, holder: str, recipient: str, units: int, reason: bytes) -> Call:
+    """Move units by authority to an effective, admitted address; `reason`: 32 bytes. [TOKEN_CONTROLLER, delayed]"""
+    data = abi.encode_call(
+        "SecurityToken", "forcedTransfer(address,address,uint256,bytes32)", holder, recipient, units, reason
+    )
+    return Call(to=token, data=data, function="SecurityToken.forcedTransfer")
+
+
+def set_frozen(token: str, holder: str, units: int) -> Call:
+    """Set the frozen amount, lower too. [TOKEN_CONTROLLER, delayed]"""
+    return _token(token, "setFrozenTokens", holder, units)
+
+
+def burn(token: str, holder: str, units: int, reason: bytes) -> Call:
+    """Burn wrongly minted units; they may be minted again. [TOKEN_CONTROLLER, delayed]"""
+    return _token(token, "burn", holder, units, reason)
+
+
+def reverse_redemption(token: str, holder: str, units: int, reason: bytes) -> Call:
+    """Give back units that were redeemed wrongly. [TOKEN_CONTROLLER, delayed]"""
+    return _token(token, "reverseRedemption", holder, units, reason)
+
+
+def cancel_recovery(token: str, lost: str) -> Call:
+    """Call a recovery off and unlock the wallet. [COUNCIL]"""
+    return _token(token, "cancelRecovery", lost)

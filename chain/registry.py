@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from portal.models import User
+
+if TYPE_CHECKING:
+    from chain.models import ChainTransaction
 
 #: May this person see the transaction that serves this subject (`"kyc.application:12"`)?
 SubjectRule = Callable[[User, str], bool]
@@ -53,3 +58,52 @@ class Visibility:
 
 
 visibility = Visibility()
+
+
+# --- the incident desk ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class IssueSeen:
+    """A verification token as the chain says it was issued or renewed."""
+
+    holder: str
+    subject: str
+    attestor: str
+    evidence_hash: str
+
+
+#: Did two officers of ours approve exactly this? Nobody has said yes: no.
+IssueCheck = Callable[[IssueSeen], bool]
+#: Attest this holder's token again by the actor's key; raises `DomainError` for one that cannot be.
+Reattest = Callable[[str, User, str], "ChainTransaction | None"]
+
+
+class Desk:
+    """What the apps answer to the incident desk."""
+
+    def __init__(self) -> None:
+        self._expected: list[IssueCheck] = []
+        self._reattest: Reattest | None = None
+
+    def register_expected_issue(self, check: IssueCheck) -> IssueCheck:
+        """Let `check` say that an issue or renewal has an approval behind it."""
+        if check not in self._expected:
+            self._expected.append(check)
+        return check
+
+    def register_reattestation(self, reattest: Reattest) -> Reattest:
+        """Let `reattest(holder, actor, reason)` ask for a fresh attestation of one holder's token."""
+        self._reattest = reattest
+        return reattest
+
+    def is_expected(self, issue: IssueSeen) -> bool:
+        """Whether any app stands behind this issue."""
+        return any(check(issue) for check in self._expected)
+
+    @property
+    def reattest(self) -> Reattest | None:
+        return self._reattest
+
+
+desk = Desk()

@@ -201,6 +201,15 @@ FUNCTIONS: Final[Mapping[str, frozenset[str]]] = {
             "SecurityToken.setTransferFreeze",
         }
     ),
+    SignerRole.TOKEN_CONTROLLER: frozenset(
+        {
+            "AccessManager.schedule",
+            "SecurityToken.forcedTransfer",
+            "SecurityToken.setFrozenTokens",
+            "SecurityToken.burn",
+            "SecurityToken.reverseRedemption",
+        }
+    ),
     SignerRole.TOKEN_GUARDIAN: frozenset({"SecurityToken.pause"}),
     SignerRole.COUNCIL: frozenset(
         {
@@ -280,6 +289,8 @@ def _check_function(signer: Signer, call: Call) -> None:
         raise PolicyViolation("no function of ours takes ETH")
     if name == "AccessManager.multicall":
         _check_multicall(signer, decoded[1][0])
+    if name == "AccessManager.schedule":
+        _check_schedule(signer, decoded[1])
 
 
 def _check_multicall(signer: Signer, calls: tuple[bytes, ...]) -> None:
@@ -288,6 +299,18 @@ def _check_multicall(signer: Signer, calls: tuple[bytes, ...]) -> None:
         decoded = abi.decode_arguments("AccessManager", bytes(data))
         if decoded is None or decoded[0] not in allowed:
             raise PolicyViolation(f"{signer.role} may not call {decoded[0] if decoded else 'an unknown function'}")
+
+
+def _check_schedule(signer: Signer, arguments: tuple[Any, ...]) -> None:
+    """What may be announced is what the signer may call directly on a security; nothing of the manager itself."""
+    target, data, _when = arguments
+    is_security = Contract.objects.filter(
+        chain_id=signer.chain_id, address=checksummed(target), kind=Contract.Kind.SECURITY_TOKEN
+    ).exists()
+    decoded = abi.decode_arguments("SecurityToken", bytes(data)) if is_security else None
+    name = f"SecurityToken.{decoded[0]}" if decoded else "an unknown function"
+    if decoded is None or name not in FUNCTIONS.get(signer.role, frozenset()):
+        raise PolicyViolation(f"{signer.role} may not announce {name}")
 
 
 def checksummed(address: str) -> str:

@@ -1,5 +1,6 @@
 """Every write of the chain engine that others may ask for."""
 
+from chain.services.council import council_call
 from chain.services.custody import create_custody_signer, create_platform_signer, import_signer
 from chain.services.deployment import deploy_platform
 from chain.services.funding import run_funding_sweep
@@ -8,22 +9,69 @@ from chain.services.indexer import run_index_step
 from chain.services.outbox import enqueue, request_cancellation
 from chain.services.reconciler import run_reconcile_sweep
 from chain.services.reconciliation import run_reconciliation
+from chain.services.response import (
+    cancel_operation,
+    cancel_recovery,
+    dismiss_holder,
+    distrust_key,
+    execute_burn,
+    execute_forced_transfer,
+    execute_scheduled,
+    execute_unfreeze,
+    freeze_holder,
+    lift_pause,
+    lift_suspension,
+    pause_issuance,
+    pause_security,
+    reattest_batch,
+    record_rotation,
+    restore_trust,
+    resume_issuance,
+    schedule_burn,
+    schedule_forced_transfer,
+    schedule_reversal,
+    schedule_unfreeze,
+    suspend_holder_sbt,
+)
 from chain.services.resuming import resume_signer
 from chain.services.submitter import run_submit_sweep
 
 __all__ = [
+    "cancel_operation",
+    "cancel_recovery",
     "close_incident",
+    "council_call",
     "create_custody_signer",
     "create_platform_signer",
     "deploy_platform",
+    "dismiss_holder",
+    "distrust_key",
     "enqueue",
+    "execute_burn",
+    "execute_forced_transfer",
+    "execute_scheduled",
+    "execute_unfreeze",
+    "freeze_holder",
     "import_signer",
+    "lift_pause",
+    "lift_suspension",
     "open_incident",
+    "pause_issuance",
+    "pause_security",
+    "reattest_batch",
+    "record_rotation",
     "request_cancellation",
+    "restore_trust",
+    "resume_issuance",
     "resume_signer",
     "run_funding_sweep",
     "run_index_step",
     "run_reconcile_sweep",
     "run_reconciliation",
     "run_submit_sweep",
+    "schedule_burn",
+    "schedule_forced_transfer",
+    "schedule_reversal",
+    "schedule_unfreeze",
+    "suspend_holder_sbt",
 ]

@@ -1,0 +1,1 @@
+"""The incident desk: what was noticed, what was done about it, and the way back."""
