@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from allauth.account.forms import SignupForm as AllauthSignupForm
+from allauth.mfa.adapter import get_adapter as get_mfa_adapter
+from allauth.mfa.base.forms import AuthenticateForm, BaseAuthenticateForm, ReauthenticateForm
+from allauth.mfa.models import Authenticator
 from allauth.mfa.webauthn.forms import AddWebAuthnForm, EditWebAuthnForm
 from django import forms
 from django.conf import settings
@@ -12,6 +15,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from portal.models import Role
+from portal.services import use_code
 
 LANGUAGES = [("ja", "日本語"), ("en", "English")]
 
@@ -77,6 +81,25 @@ class SignupForm(AllauthSignupForm):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.fields["language"].initial = (get_language() or settings.LANGUAGE_CODE)[:2]
+
+
+class _OneUseMixin(BaseAuthenticateForm):
+    """A code of the authenticator app is taken once. allauth's own guard lives in the cache, which may be away."""
+
+    def clean_code(self) -> str:
+        code: str = super().clean_code()
+        if self.authenticator.type == Authenticator.Type.TOTP and not use_code(user_id=self.user.pk, code=code):
+            self._emit_authentication_failed(self.authenticator)
+            raise get_mfa_adapter().validation_error("incorrect_code")
+        return code
+
+
+class SecondFactorForm(_OneUseMixin, AuthenticateForm):
+    """Signing in with a code."""
+
+
+class SecondFactorAgainForm(_OneUseMixin, ReauthenticateForm):
+    """A code before something of value."""
 
 
 class AddPasskeyForm(AddWebAuthnForm):

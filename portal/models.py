@@ -143,3 +143,20 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} → {self.location or '…'}"
+
+
+class UsedCode(models.Model):
+    """A code of an authenticator app that was accepted, kept for as long as it could be shown again (RFC 6238, 5.2).
+
+    In the database because the cache may be away, and a guard that is away is none.
+    """
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    code = models.CharField(max_length=16, help_text="digits only")
+    used_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "code"], name="portal_used_code_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.used_at:%H:%M:%S}"

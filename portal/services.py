@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from allauth.mfa import app_settings as mfa_settings
 from django.conf import settings
 from django.contrib.auth.models import Group
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.http import HttpResponse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from portal import audit
 from portal.exceptions import DomainError, NotPermitted
-from portal.models import IdempotencyKey, Role, User
+from portal.models import IdempotencyKey, Role, UsedCode, User
 
 LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 
@@ -114,3 +116,22 @@ def _record_role_change(user: User, actor: User, reason: str, *, from_state: str
 def forget_old_forms(*, before: datetime) -> int:
     """Delete the keys of forms sent before `before`; returns how many. A form that old is refused by its session anyway."""
     return IdempotencyKey.objects.filter(created_at__lt=before).delete()[0]
+
+
+@transaction.atomic
+def use_code(*, user_id: int, code: str) -> bool:
+    """Note that a code of an authenticator app was accepted; False if it was before, within the time it is valid.
+
+    RFC 6238, 5.2: a code is accepted once. Of two at the same moment one waits for the other and is refused.
+    """
+    now = timezone.now()
+    steps = 2 * mfa_settings.TOTP_TOLERANCE + 1
+    UsedCode.objects.filter(
+        user_id=user_id, used_at__lt=now - timedelta(seconds=steps * mfa_settings.TOTP_PERIOD)
+    ).delete()
+    try:
+        with transaction.atomic():
+            UsedCode.objects.create(user_id=user_id, code="".join(filter(str.isdigit, code)), used_at=now)
+    except IntegrityError:
+        return False
+    return True
