@@ -167,7 +167,12 @@ ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 MFA_ADAPTER = "portal.accounts.MfaAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
-MFA_FORMS = {"add_webauthn": "portal.forms.AddPasskeyForm", "edit_webauthn": "portal.forms.EditPasskeyForm"}
+MFA_FORMS = {
+    "add_webauthn": "portal.forms.AddPasskeyForm",
+    "edit_webauthn": "portal.forms.EditPasskeyForm",
+    "authenticate": "portal.forms.SecondFactorForm",
+    "reauthenticate": "portal.forms.SecondFactorAgainForm",
+}
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = SITE_NAME
 MFA_TOTP_TOLERANCE = 1  # a phone whose clock is half a minute off still signs in
@@ -214,6 +219,12 @@ CHAIN_RAISE_AFTER_SECONDS = env.float("CHAIN_RAISE_AFTER_SECONDS", default=45.0)
 # What the gas funder pays a signer that runs short: usually, and at most in one payment.
 CHAIN_TOP_UP_WEI = env.int("CHAIN_TOP_UP_WEI", default=10**16)
 CHAIN_TOP_UP_LIMIT_WEI = env.int("CHAIN_TOP_UP_LIMIT_WEI", default=10**18)
+# Officers of the two Safes, by address, and how many of them must sign. Empty where the profile brings development keys.
+ADMIN_SAFE_OWNERS = env.list("ADMIN_SAFE_OWNERS", default=[])
+COUNCIL_SAFE_OWNERS = env.list("COUNCIL_SAFE_OWNERS", default=[])
+SAFE_THRESHOLD = env.int("SAFE_THRESHOLD", default=2)
+# Development only: the platform signs proposals with the officers' development keys, so that nobody has to wait.
+DEMO_SIGNS_FOR_OFFICERS = env.bool("DEMO_SIGNS_FOR_OFFICERS", default=DEMO)
 KEYSTORE_DIR = Path(env.str("KEYSTORE_DIR", default=str(BASE_DIR / ".run" / "keystore")))
 KEYSTORE_PASSWORD = env.str("KEYSTORE_PASSWORD", default="")
 
