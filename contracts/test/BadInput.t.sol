@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {Roles} from "../src/Roles.sol";
+import {IInvestorSBT} from "../src/interfaces/IInvestorSBT.sol";
+import {ISecurityToken} from "../src/interfaces/ISecurityToken.sol";
+import {Base} from "./Base.sol";
+import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
+
+/// @dev An ERC-1271 wallet that behaves as badly as it is told to.
+contract MoodyWallet {
+    enum Mood {
+        Approves,
+        Denies,
+        Reverts,
+        AnswersShort,
+        AnswersTrue,
+        AnswersDirty,
+        BurnsGas
+    }
+
+    Mood public mood;
+
+    function set(Mood mood_) external {
+        mood = mood_;
+    }
+
+    function isValidSignature(bytes32, bytes calldata) external view returns (bytes32) {
+        bytes4 magic = this.isValidSignature.selector;
+        if (mood == Mood.Reverts) revert("no");
+        if (mood == Mood.Denies) return bytes32(0);
+        if (mood == Mood.AnswersTrue) return bytes32(uint256(1));
+        if (mood == Mood.AnswersDirty) return bytes32(magic) | bytes32(uint256(1));
+        if (mood == Mood.AnswersShort) {
+            assembly ("memory-safe") {
+                mstore(0, magic)
+                return(0, 4)
+            }
+        }
+        while (mood == Mood.BurnsGas) {}
+        return bytes32(magic);
+    }
+}
+
+contract BadInputTest is Base {
+    uint256 private constant SECOND_KEY = 0xA77E7;
+
+    function setUp() public override {
+        super.setUp();
+        _holder(alice, 100);
+        _holder(bob, 50);
+    }
+
+    // -------------------------------------------------------------------------------------------------------- signatures
+
+    function test_RevertWhen_SignatureIsEmptyShortLongOrCompact() public {
+        IInvestorSBT.Attestation memory a = _attestation(carol);
+        bytes memory good = _sign(ATTESTOR_KEY, a);
+        uint256[6] memory lengths = [uint256(0), 1, 32, 64, 66, 130];
+        for (uint256 i = 0; i < lengths.length; ++i) {
+            bytes memory bad = new bytes(lengths[i]);
+            for (uint256 j = 0; j < bad.length; ++j) {
+                bad[j] = good[j % 65];
+            }
+            _refuses(a, attestor, bad, _invalid(attestor));
+        }
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(ATTESTOR_KEY, sbt.attestationDigest(a));
+        // EIP-2098: the same signature in 64 bytes.
+        _refuses(a, attestor, abi.encodePacked(r, bytes32(uint256(s) | uint256(v - 27) << 255)), _invalid(attestor));
+    }
+
+    function test_RevertWhen_SignatureHasAnotherV() public {
+        IInvestorSBT.Attestation memory a = _attestation(carol);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(ATTESTOR_KEY, sbt.attestationDigest(a));
+        uint8[5] memory others = [v == 27 ? 28 : 27, 0, 1, v + 8, 255];
+        for (uint256 i = 0; i < others.length; ++i) {
+            _refuses(a, attestor, abi.encodePacked(r, s, others[i]), _invalid(attestor));
+        }
+    }
+
+    function test_RevertWhen_SignatureIsAllZero() public {
+        // An attestor at the zero address must not be what a failed recovery answers with.
+        IInvestorSBT.Attestation memory a = _attestation(carol);
+        _refuses(a, attestor, new bytes(65), _invalid(attestor));
+        manager.grantRole(Roles.ATTESTOR, address(0), 0);
+        _refuses(a, address(0), new bytes(65), _invalid(address(0)));
+    }
+
+    function testFuzz_RevertWhen_SignatureIsHighS(uint256 key) public {
+        key = _bound(key, 1, CURVE_ORDER - 1);
+        manager.grantRole(Roles.ATTESTOR, vm.addr(key), 0);
+        IInvestorSBT.Attestation memory a = _attestation(carol);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, sbt.attestationDigest(a));
+        bytes memory twin = abi.encodePacked(r, bytes32(CURVE_ORDER - uint256(s)), v == 27 ? uint8(28) : uint8(27));
+        _refuses(a, vm.addr(key), twin, _invalid(vm.addr(key)));
+    }
+
+    // ---------------------------------------------------------------------------------------------------------- ERC-1271
+
+    function test_RevertWhen_AWalletRevertsDeniesOrAnswersNonsense() public {
+        MoodyWallet wallet = _wallet();
+        IInvestorSBT.Attestation memory a = _attestation(carol);
+        for (uint8 mood = 1; mood <= uint8(MoodyWallet.Mood.AnswersDirty); ++mood) {
+            wallet.set(MoodyWallet.Mood(mood));
+            _refuses(a, address(wallet), "", _invalid(address(wallet)));
+        }
+        _true(!sbt.isUsed(sbt.attestationDigest(a)), "a refused attestation is not used up");
+        wallet.set(MoodyWallet.Mood.Approves);
+        vm.prank(issuer);
+        sbt.issue(a, address(wallet), "");
+    }
+
+    function test_RevertWhen_AWalletBurnsAllGas() public {
+        MoodyWallet wallet = _wallet();
+        wallet.set(MoodyWallet.Mood.BurnsGas);
+        IInvestorSBT.Attestation memory a = _attestation(carol);
+        vm.prank(issuer);
+        (bool ok,) =
+            address(sbt).call{gas: 3_000_000}(abi.encodeCall(sbt.issue, (a, address(wallet), "")));
+        _true(!ok, "no answer is no signature");
+        _eq(sbt.standingOf(carol), 1, "nothing was issued");
+    }
+
+    function test_AWalletThatChangesItsMindIsNotAskedAgain() public {
+        MoodyWallet wallet = _wallet();
+        IInvestorSBT.Attestation memory a = _attestation(carol);
+        vm.prank(issuer);
+        sbt.issue(a, address(wallet), "");
+        wallet.set(MoodyWallet.Mood.Reverts);
+        _skip(ACTIVATION);
+        _true(sbt.isEffective(carol), "what was validated stays valid: distrust ends it, not the wallet's mood");
+        wallet.set(MoodyWallet.Mood.Approves);
+        vm.expectRevert(
+            abi.encodeWithSelector(IInvestorSBT.InvestorSBT_AttestationUsed.selector, sbt.attestationDigest(a))
+        );
+        vm.prank(issuer);
+        sbt.renew(a, address(wallet), "");
+        vm.prank(sbtGuardian);
+        sbt.distrust(address(wallet), 0);
+        _eq(sbt.standingOf(carol), 6, "distrusted like a key");
+    }
+
+    function test_RevertWhen_AWalletsCodeIsNoLongerAllowed() public {
+        MoodyWallet wallet = _wallet();
+        sbt.allowAttestorCode(address(wallet).codehash, false);
+        IInvestorSBT.Attestation memory a = _attestation(carol);
+        _refuses(
+            a,
+            address(wallet),
+            "",
+            abi.encodeWithSelector(
+                IInvestorSBT.InvestorSBT_AttestorCodeNotAllowed.selector, address(wallet), address(wallet).codehash
+            )
+        );
+    }
+
+    function test_AKeyWithCodeStillSignsForItself() public {
+        // EIP-7702: an account may carry code and keep its key.
+        vm.etch(attestor, hex"ef0100000000000000000000000000000000000000dead");
+        _issueTo(carol);
+        _true(sbt.sbtOf(carol).attestor == attestor, "issued");
+    }
+
+    // ------------------------------------------------------------------------------------------------------------ nonces
+
+    function test_ReusedNonce_AnotherAttestationIsNotTheSameOne() public {
+        IInvestorSBT.Attestation memory a = _attestation(carol);
+        IInvestorSBT.Attestation memory b = _attestation(thief);
+        b.nonce = a.nonce;
+        _issue(a);
+        _issue(b);
+        _true(sbt.isUsed(sbt.attestationDigest(a)) && sbt.isUsed(sbt.attestationDigest(b)), "each is used up alone");
+        bytes memory signature = _sign(ATTESTOR_KEY, b);
+        vm.expectRevert(
+            abi.encodeWithSelector(IInvestorSBT.InvestorSBT_AttestationUsed.selector, sbt.attestationDigest(b))
+        );
+        vm.prank(issuer);
+        sbt.renew(b, attestor, signature);
+    }
+
+    function test_ReusedNonce_OneVoidEndsAllThatCarryIt() public {
+        IInvestorSBT.Attestation memory a = _attestation(carol);
+        IInvestorSBT.Attestation memory b = _attestation(thief);
+        b.nonce = a.nonce;
+        vm.prank(attestor);
+        sbt.voidAttestation(a.nonce);
+        bytes memory expected =
+            abi.encodeWithSelector(IInvestorSBT.InvestorSBT_AttestationVoided.selector, attestor, a.nonce);
+        _refuses(a, attestor, _sign(ATTESTOR_KEY, a), expected);
+        _refuses(b, attestor, _sign(ATTESTOR_KEY, b), expected);
+    }
+
+    function test_ReusedNonce_TwoOfficersHaveTheirOwn() public {
+        address second = vm.addr(SECOND_KEY);
+        manager.grantRole(Roles.ATTESTOR, second, 0);
+        IInvestorSBT.Attestation memory a = _attestation(carol);
+        vm.prank(attestor);
+        sbt.voidAttestation(a.nonce);
+        bytes memory signature = _sign(SECOND_KEY, a);
+        vm.prank(issuer);
+        sbt.issue(a, second, signature);
+        _true(!sbt.isVoided(second, a.nonce), "not the second officer's");
+    }
+
+    function test_RevertWhen_TheSameAttestationComesFromASecondOfficer() public {
+        address second = vm.addr(SECOND_KEY);
+        manager.grantRole(Roles.ATTESTOR, second, 0);
+        IInvestorSBT.Attestation memory a = _attestation(carol);
+        _issue(a);
+        bytes memory signature = _sign(SECOND_KEY, a);
+        vm.expectRevert(
+            abi.encodeWithSelector(IInvestorSBT.InvestorSBT_AttestationUsed.selector, sbt.attestationDigest(a))
+        );
+        vm.prank(issuer);
+        sbt.renew(a, second, signature);
+    }
+
+    // ---------------------------------------------------------------------------------------- deadlines and the zero address
+
+    function testFuzz_RevertWhen_DeadlineIsPast(uint256 late) public {
+        IInvestorSBT.Attestation memory a = _attestation(carol);
+        a.deadline = uint48(_now() - _bound(late, 1, _now()));
+        _refuses(
+            a,
+            attestor,
+            _sign(ATTESTOR_KEY, a),
+            abi.encodeWithSelector(IInvestorSBT.InvestorSBT_DeadlinePassed.selector, a.deadline)
+        );
+    }
+
+    function test_RevertWhen_AttestationsAreForTheZeroAddress() public {
+        IInvestorSBT.Attestation memory a = _attestation(address(0));
+        bytes memory signature = _sign(ATTESTOR_KEY, a);
+        _refuses(a, attestor, signature, abi.encodeWithSelector(IInvestorSBT.InvestorSBT_InvalidHolder.selector));
+        vm.expectRevert(abi.encodeWithSelector(IInvestorSBT.InvestorSBT_NoSbt.selector, address(0)));
+        vm.prank(issuer);
+        sbt.renew(a, attestor, signature);
+        _eq(sbt.standingOf(address(0)), 1, "the zero address never has an SBT");
+    }
+
+    function test_RevertWhen_AHugeExpiryOrDeadlineWouldWrap() public {
+        IInvestorSBT.Attestation memory a = _attestation(carol);
+        a.expiresAt = type(uint48).max;
+        _refuses(
+            a,
+            attestor,
+            _sign(ATTESTOR_KEY, a),
+            abi.encodeWithSelector(IInvestorSBT.InvestorSBT_InvalidExpiry.selector, a.expiresAt)
+        );
+        a.deadline = type(uint48).max;
+        _refuses(
+            a,
+            attestor,
+            _sign(ATTESTOR_KEY, a),
+            abi.encodeWithSelector(IInvestorSBT.InvestorSBT_DeadlineTooFar.selector, a.deadline)
+        );
+    }
+
+    // ---------------------------------------------------------------------------------------------------------- distrust
+
+    function test_Distrust_OfAKeyThatNeverIssuedTouchesNobody() public {
+        for (uint256 i = 1; i <= 100; ++i) {
+            vm.prank(sbtGuardian);
+            sbt.distrust(address(uint160(i << 32)), 0);
+        }
+        _true(sbt.isEffective(alice) && sbt.isEffective(bob), "nobody else is touched");
+        (bool distrusted, uint48 since) = sbt.distrustOf(address(uint160(1 << 32)));
+        _true(distrusted && since == 1, "but it is remembered, from the beginning");
+        vm.prank(council);
+        sbt.restoreTrust(address(uint160(1 << 32)));
+        _true(sbt.isEffective(alice), "lifting it touches nobody either");
+    }
+
+    function test_Distrust_BeforeTheFirstIssueStopsTheKey() public {
+        address second = vm.addr(SECOND_KEY);
+        manager.grantRole(Roles.ATTESTOR, second, 0);
+        vm.prank(sbtGuardian);
+        sbt.distrust(second, uint48(_now()));
+        IInvestorSBT.Attestation memory a = _attestation(carol);
+        _refuses(
+            a,
+            second,
+            _sign(SECOND_KEY, a),
+            abi.encodeWithSelector(IInvestorSBT.InvestorSBT_KeyDistrusted.selector, second)
+        );
+        vm.prank(council);
+        sbt.restoreTrust(second);
+        bytes memory signature = _sign(SECOND_KEY, a);
+        vm.prank(issuer);
+        sbt.issue(a, second, signature);
+        _skip(ACTIVATION);
+        _true(sbt.isEffective(carol), "trusted again, it counts");
+    }
+
+    function test_RevertWhen_RestoringTrustThatWasNeverLost() public {
+        vm.expectRevert(abi.encodeWithSelector(IInvestorSBT.InvestorSBT_KeyTrusted.selector, attestor));
+        vm.prank(council);
+        sbt.restoreTrust(attestor);
+    }
+
+    // ----------------------------------------------------------------------------------------------------------- batches
+
+    function testFuzz_MintBatch_NamesTheBadEntryAndMintsNothing(uint256 seed) public {
+        uint256 size = 1 + seed % 8;
+        uint256 bad = (seed >> 8) % size;
+        (address[] memory to, uint256[] memory amounts) = (new address[](size), new uint256[](size));
+        for (uint256 i = 0; i < size; ++i) {
+            (to[i], amounts[i]) = (i == bad ? thief : (i % 2 == 0 ? alice : bob), 1 + i);
+        }
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                ISecurityToken.SecurityToken_EntryRestricted.selector, bad, thief, uint8(21)
+            )
+        );
+        vm.prank(agent);
+        token.mintBatch(to, amounts);
+        _eq(token.totalSupply(), 150, "all or nothing");
+        _eq(token.balanceOf(alice) + token.balanceOf(bob), 150, "all or nothing");
+    }
+
+    function test_MintBatch_ZeroOrHugeEntriesAreRefused() public {
+        (address[] memory to, uint256[] memory amounts) = (new address[](2), new uint256[](2));
+        (to[0], to[1]) = (alice, bob);
+        (amounts[0], amounts[1]) = (1, 0);
+        vm.expectRevert(abi.encodeWithSelector(ISecurityToken.SecurityToken_InvalidAmount.selector, 0));
+        vm.prank(agent);
+        token.mintBatch(to, amounts);
+        amounts[1] = type(uint256).max;
+        vm.expectRevert(abi.encodeWithSelector(ISecurityToken.SecurityToken_InvalidAmount.selector, type(uint256).max));
+        vm.prank(agent);
+        token.mintBatch(to, amounts);
+        to[1] = address(0);
+        vm.expectRevert(
+            abi.encodeWithSelector(ISecurityToken.SecurityToken_EntryRestricted.selector, 1, address(0), uint8(3))
+        );
+        vm.prank(agent);
+        token.mintBatch(to, amounts);
+    }
+
+    function test_RevertWhen_ABatchIsEmptyOrItsListsDiffer() public {
+        vm.expectRevert(abi.encodeWithSelector(ISecurityToken.SecurityToken_InvalidBatch.selector, 0, 0));
+        vm.prank(agent);
+        token.mintBatch(new address[](0), new uint256[](0));
+        vm.expectRevert(abi.encodeWithSelector(ISecurityToken.SecurityToken_InvalidBatch.selector, 1, 2));
+        vm.prank(agent);
+        token.mintBatch(_one(alice), new uint256[](2));
+    }
+
+    function test_MintBatch_OfTheSameHolderTwiceAddsUp() public {
+        (address[] memory to, uint256[] memory amounts) = (new address[](2), new uint256[](2));
+        (to[0], to[1], amounts[0], amounts[1]) = (alice, alice, 3, 4);
+        vm.prank(agent);
+        token.mintBatch(to, amounts);
+        _eq(token.balanceOf(alice), 107, "both");
+        _eq(token.totalSupply(), 157, "supply");
+        _eq(token.holderCount(), 2, "one holder");
+    }
+
+    function test_Admit_NamesTheBadEntryAndAdmitsNobody() public {
+        _issueTo(carol);
+        _skip(ACTIVATION);
+        address[] memory list = new address[](3);
+        (list[0], list[1], list[2]) = (carol, thief, alice);
+        vm.expectRevert(
+            abi.encodeWithSelector(ISecurityToken.SecurityToken_EntryRestricted.selector, 1, thief, uint8(21))
+        );
+        vm.prank(agent);
+        token.admit(list);
+        _true(!token.isAdmitted(carol), "all or nothing");
+    }
+
+    function test_Dismiss_OfStrangersAndTwiceChangesNothing() public {
+        address[] memory list = new address[](4);
+        (list[0], list[1], list[2], list[3]) = (thief, address(0), alice, alice);
+        vm.prank(agent);
+        token.dismiss(list);
+        _true(!token.isAdmitted(alice) && token.isAdmitted(bob), "alice only");
+        _eq(token.balanceOf(alice), 100, "her units stay hers");
+    }
+
+    // ------------------------------------------------------------------------------------------- amounts above the balance
+
+    function testFuzz_RevertWhen_AnyPrivilegedCallTakesMoreThanTheBalance(uint256 above) public {
+        above = _bound(above, 101, type(uint256).max);
+        bytes memory short =
+            abi.encodeWithSelector(IERC20Errors.ERC20InsufficientBalance.selector, alice, 100, above);
+        bytes[] memory calls = new bytes[](4);
+        calls[0] = abi.encodeWithSignature("forcedTransfer(address,address,uint256)", alice, bob, above);
+        calls[1] = abi.encodeWithSignature(
+            "forcedTransfer(address,address,uint256,bytes32)", alice, bob, above, bytes32("x")
+        );
+        calls[2] = abi.encodeCall(token.redeemEarly, (alice, above));
+        calls[3] = abi.encodeCall(token.burn, (alice, above, "x"));
+        for (uint256 i = 0; i < calls.length; ++i) {
+            vm.prank(controller);
+            manager.schedule(address(token), calls[i], 0);
+        }
+        _skip(CONTROLLER_DELAY);
+        for (uint256 i = 0; i < calls.length; ++i) {
+            vm.prank(controller);
+            (bool ok, bytes memory result) = address(token).call(calls[i]);
+            _true(!ok && keccak256(result) == keccak256(short), "refused, with the figures");
+        }
+        vm.warp(START + 365 days);
+        vm.expectRevert(short);
+        vm.prank(agent);
+        token.redeem(alice, above);
+        _eq(token.balanceOf(alice), 100, "nothing moved");
+        _eq(token.totalSupply(), 150, "nothing burned");
+    }
+
+    function test_RevertWhen_MoreIsGivenBackThanWasRedeemed() public {
+        _control(abi.encodeCall(token.redeemEarly, (alice, 10)));
+        uint256[3] memory wrong = [uint256(0), 11, type(uint256).max];
+        for (uint256 i = 0; i < 3; ++i) {
+            _refusesControl(
+                abi.encodeCall(token.reverseRedemption, (alice, wrong[i], "x")),
+                abi.encodeWithSelector(ISecurityToken.SecurityToken_AboveRedeemed.selector, alice, 10, wrong[i])
+            );
+        }
+        _refusesControl(
+            abi.encodeCall(token.reverseRedemption, (bob, 1, "x")),
+            abi.encodeWithSelector(ISecurityToken.SecurityToken_AboveRedeemed.selector, bob, 0, 1)
+        );
+    }
+
+    function test_RevertWhen_BurningOrRedeemingNothing() public {
+        bytes memory expected = abi.encodeWithSelector(ISecurityToken.SecurityToken_InvalidAmount.selector, 0);
+        _refusesControl(abi.encodeCall(token.burn, (alice, 0, "x")), expected);
+        _refusesControl(abi.encodeCall(token.redeemEarly, (alice, 0)), expected);
+        vm.warp(START + 365 days);
+        vm.expectRevert(expected);
+        vm.prank(agent);
+        token.redeem(alice, 0);
+    }
+
+    function test_RevertWhen_AllowanceIsAboveTheBalanceButTheBalanceIsNot() public {
+        vm.prank(alice);
+        token.approve(bob, type(uint256).max);
+        _expectCode(31);
+        vm.prank(bob);
+        token.transferFrom(alice, bob, 101);
+    }
+
+    // ---------------------------------------------------------------------------------------------- frozen above the balance
+
+    function testFuzz_FrozenAboveTheBalanceHoldsAllAndNoMore(uint256 frozen) public {
+        frozen = _bound(frozen, 101, type(uint96).max - 1);
+        vm.prank(agent);
+        token.freeze(alice, frozen);
+        _eq(token.getFrozenTokens(alice), frozen, "kept as given");
+        _eq(token.unfrozenBalanceOf(alice), 0, "never below zero");
+        _expectCode(32);
+        vm.prank(alice);
+        token.transfer(bob, 1);
+        _expectCode(31);
+        vm.prank(alice);
+        token.transfer(bob, 101);
+        vm.prank(bob);
+        token.transfer(alice, 50);
+        _eq(token.unfrozenBalanceOf(alice), 150 > frozen ? 150 - frozen : 0, "what comes in is held too");
+    }
+
+    function test_ForcedTransferOfPartOfAnOverfrozenBalance() public {
+        vm.prank(agent);
+        token.freeze(alice, 1_000);
+        _control(abi.encodeWithSignature("forcedTransfer(address,address,uint256)", alice, bob, 30));
+        _eq(token.balanceOf(alice), 70, "moved");
+        _eq(token.getFrozenTokens(alice), 70, "the rest stays frozen, as ERC-7943 asks");
+        _eq(token.unfrozenBalanceOf(alice), 0, "nothing came free");
+    }
+
+    function test_SetFrozenTokens_AcceptsMoreThanTheBalanceAndZero() public {
+        _control(abi.encodeCall(token.setFrozenTokens, (alice, type(uint256).max)));
+        _eq(token.getFrozenTokens(alice), type(uint256).max, "everything");
+        _control(abi.encodeCall(token.setFrozenTokens, (alice, 0)));
+        _eq(token.unfrozenBalanceOf(alice), 100, "nothing");
+    }
+
+    function test_RevertWhen_TheAgentLowersOrRepeatsAFreeze() public {
+        vm.prank(agent);
+        token.freeze(alice, 40);
+        uint256[3] memory notMore = [uint256(0), 39, 40];
+        for (uint256 i = 0; i < 3; ++i) {
+            vm.expectRevert(
+                abi.encodeWithSelector(ISecurityToken.SecurityToken_FreezeNotRaised.selector, alice, 40, notMore[i])
+            );
+            vm.prank(agent);
+            token.freeze(alice, notMore[i]);
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------------ helpers
+
+    function _wallet() private returns (MoodyWallet wallet) {
+        wallet = new MoodyWallet();
+        manager.grantRole(Roles.ATTESTOR, address(wallet), 0);
+        sbt.allowAttestorCode(address(wallet).codehash, true);
+    }
+
+    function _invalid(address signer) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(IInvestorSBT.InvestorSBT_InvalidSignature.selector, signer);
+    }
+
+    function _refuses(
+        IInvestorSBT.Attestation memory a,
+        address signer,
+        bytes memory signature,
+        bytes memory expected
+    ) private {
+        vm.expectRevert(expected);
+        vm.prank(issuer);
+        sbt.issue(a, signer, signature);
+    }
+
+    function _refusesControl(bytes memory data, bytes memory expected) private {
+        vm.prank(controller);
+        manager.schedule(address(token), data, 0);
+        _skip(CONTROLLER_DELAY);
+        vm.prank(controller);
+        (bool ok, bytes memory result) = address(token).call(data);
+        _true(!ok && keccak256(result) == keccak256(expected), "refused with its reason");
+    }
+}
