@@ -1,0 +1,51 @@
+"""Where drills are played: a node, a keystore and a database of their own, all of which end with them."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.test.utils import override_settings
+
+from chain.drills.world import World, build, drill_settings
+from chain.testing import anvil
+
+
+@contextmanager
+def stage(*, plan: str = "drill") -> Iterator[World]:
+    """A freshly deployed platform on a node of its own, in this process and this database, none of which is kept.
+
+    Before: an empty database with all its tables, nobody else in it. After: the same.
+    """
+    keystore = Path(tempfile.mkdtemp(prefix="drill-keys-"))
+    try:
+        with anvil() as node, drill_settings(node, keystore, plan=plan), transaction.atomic():
+            yield build(node)
+            transaction.set_rollback(True)
+    finally:
+        shutil.rmtree(keystore, ignore_errors=True)
+
+
+@contextmanager
+def scratch_database() -> Iterator[None]:
+    """Put this process on a new, empty database on the same server, with all its tables; drop it afterwards.
+
+    The role of DATABASE_URL must be allowed to create databases. Nothing of the installation's own database is read.
+    """
+    name, own = f"drill_{secrets.token_hex(6)}", connection.settings_dict["NAME"]
+    tests = connection.settings_dict["TEST"]
+    before, tests["NAME"] = tests.get("NAME"), name
+    connection.close()
+    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    try:
+        with override_settings(CELERY_BROKER_URL="memory://", DATABASES=settings.DATABASES):
+            yield
+    finally:
+        connection.creation.destroy_test_db(own, verbosity=0)
+        tests["NAME"] = before
