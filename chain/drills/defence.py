@@ -70,7 +70,9 @@ class Defence:
     def notice(self) -> Findings:
         """Read the index to the head and look for what no transaction of ours explains."""
         self.world.read_index()
-        logs = EventLog.objects.filter(canonical=True, block_number__gt=self.began_block).order_by("block_number", "log_index")
+        logs = EventLog.objects.filter(canonical=True, block_number__gt=self.began_block).order_by(
+            "block_number", "log_index"
+        )
         ours = set(Attempt.objects.exclude(transaction__in=self.world.forged).values_list("hash", flat=True))
         ours |= self.own_hashes
         foreign = [log for log in logs if log.transaction_hash not in ours]
@@ -170,6 +172,8 @@ class Defence:
                 self.note("officers", "distrusted", key=self.world.name_of(key))
 
     def _suspend(self) -> None:
+        if "suspend" in self.without:
+            return
         reported = {wallet for person in self.reported for wallet in person.wallets}
         for address in sorted(self.found.suspects | reported):
             if gateway().standing(address) in (Standing.EFFECTIVE, Standing.PENDING):
@@ -248,7 +252,9 @@ class Defence:
         """Keys a thief with a guardian's key distrusted, that nobody stole."""
         keys = {log.args["key"] for log in self.found.logs if log.event == "KeyDistrusted"}
         stolen = self.found.stolen
-        return sorted(k for k in keys if k not in stolen and gateway().read("InvestorSBT", self.world.sbt, "distrustOf", k)[0])
+        return sorted(
+            k for k in keys if k not in stolen and gateway().read("InvestorSBT", self.world.sbt, "distrustOf", k)[0]
+        )
 
     def _new_wallets(self) -> None:
         """Who lost a key gets a new wallet of the same person; the old one stays suspended."""
@@ -377,4 +383,3 @@ class Defence:
 def _function_of(data: bytes) -> str:
     decoded = next((d for kind in abi.KINDS if (d := abi.decode_arguments(kind, data))), None)
     return decoded[0] if decoded else "0x" + data[:4].hex()
-

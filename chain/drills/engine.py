@@ -28,7 +28,13 @@ class Scene:
     """One drill in progress, in one way of acting."""
 
     def __init__(
-        self, world: World, code: str, mode: str, observer: Observer | None = None, *, without: frozenset[str] = frozenset()
+        self,
+        world: World,
+        code: str,
+        mode: str,
+        observer: Observer | None = None,
+        *,
+        without: frozenset[str] = frozenset(),
     ) -> None:
         self.world = world
         self.mode = mode

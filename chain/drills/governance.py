@@ -45,7 +45,9 @@ def one_signer_of_each(scene: Scene) -> None:
 
 
 def manager_call(world: World, function: str, *args: object) -> Call:
-    return Call(to=world.manager, data=abi.encode_call("AccessManager", function, *args), function=f"AccessManager.{function}")
+    return Call(
+        to=world.manager, data=abi.encode_call("AccessManager", function, *args), function=f"AccessManager.{function}"
+    )
 
 
 def _own_wallet(world: World, role: str, call: Call) -> str:

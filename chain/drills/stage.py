@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from django.conf import settings
 from django.db import connection, transaction
-from django.test.utils import override_settings
 
 from chain.drills.world import World, build, drill_settings
 from chain.testing import anvil
@@ -44,8 +42,7 @@ def scratch_database() -> Iterator[None]:
     connection.close()
     connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
     try:
-        with override_settings(CELERY_BROKER_URL="memory://", DATABASES=settings.DATABASES):
-            yield
+        yield
     finally:
         connection.creation.destroy_test_db(own, verbosity=0)
         tests["NAME"] = before

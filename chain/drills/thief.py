@@ -23,7 +23,7 @@ from chain.rpc import RpcError, as_hex
 from chain.types import Attestation, Call, ChainRole, SignerRole
 
 #: Combinations of arguments tried for one function in one round.
-MAX_VARIANTS: Final = 60
+MAX_VARIANTS: Final = 40
 #: Successes of one function in one round, by one key: enough for one against everybody.
 MAX_DONE: Final = 6
 #: Rounds over everything; a chain of steps needs one round per step.
@@ -108,9 +108,12 @@ def powers(world: World, roles: Iterable[int]) -> list[Power]:
         functions = list(state_changing(contract.kind))
         if contract.kind in ("InvestorSBT", "SecurityToken", "AccessManager"):
             calls = [
-                abi.encode_call("AccessManager", "getTargetFunctionRole", contract.address, f.selector) for f in functions
+                abi.encode_call("AccessManager", "getTargetFunctionRole", contract.address, f.selector)
+                for f in functions
             ]
-            answers = world.rpc.gather([("eth_call", [{"to": world.manager, "data": as_hex(c)}, "latest"]) for c in calls])
+            answers = world.rpc.gather(
+                [("eth_call", [{"to": world.manager, "data": as_hex(c)}, "latest"]) for c in calls]
+            )
             named = [int(answer, 16) for answer in answers]
         else:
             named = [int(ChainRole.ADMIN)] * len(functions)  # their own rules decide
@@ -129,7 +132,9 @@ def _rank(name: str) -> int:
 class Arguments:
     """Self-serving values for any parameter, by its type and what its name suggests."""
 
-    def __init__(self, world: World, key: Key, stolen: Sequence[Key], captured: Sequence[tuple[Any, str, bytes]]) -> None:
+    def __init__(
+        self, world: World, key: Key, stolen: Sequence[Key], captured: Sequence[tuple[Any, str, bytes]]
+    ) -> None:
         self.world = world
         self.key = key
         self.attestors = [k for k in stolen if int(ChainRole.ATTESTOR) in roles_of(world, k.address)]
@@ -177,7 +182,9 @@ class Arguments:
         if kind == "bytes4[]":
             return [[s for f in ("mint", "forcedTransfer") for s in abi.artifact("SecurityToken").selectors_of(f)]]
         if kind == "bytes[]":
-            return [[abi.encode_call("AccessManager", "grantRole", int(role), self.key.address, 0)] for role in ChainRole]
+            return [
+                [abi.encode_call("AccessManager", "grantRole", int(role), self.key.address, 0)] for role in ChainRole
+            ]
         fixed: dict[str, list[Any]] = {"bool": [True], "string": ["x"], "bytes": [b""], "bytes32": [b"\0" * 32]}
         return fixed.get(kind, [0])
 
@@ -205,7 +212,10 @@ class Arguments:
         wanted = [token("forcedTransfer(address,address,uint256)", v, me, n)
                   for v, n in world.balances(self.victims).items() if n]  # fmt: skip
         wanted += [token("reverseRedemption", me, 1, b"\0" * 32), token("burn", self.victims[0], 1, b"\0" * 32)]
-        wanted += [(world.manager, abi.encode_call("AccessManager", "grantRole", int(role), self.key.address, 0)) for role in ChainRole]
+        wanted += [
+            (world.manager, abi.encode_call("AccessManager", "grantRole", int(role), self.key.address, 0))
+            for role in ChainRole
+        ]
         if function == "execute":
             return wanted
         if function == "schedule":
@@ -254,9 +264,7 @@ class Thief:
         friends = [person.key for person in (self.world.mule, self.world.second_mule, self.world.friend) if person.key]
         return [*self.keys, *friends, self.world.stranger]
 
-    def _round(
-        self, key: Key, phase: str, only: frozenset[str] | None, spent: Counter[tuple[str, str]]
-    ) -> list[Move]:
+    def _round(self, key: Key, phase: str, only: frozenset[str] | None, spent: Counter[tuple[str, str]]) -> list[Move]:
         stolen = any(key is each for each in self.keys)
         held = roles_of(self.world, key.address) if stolen else {}
         arguments = Arguments(self.world, key, self.keys, self.captured)
@@ -370,4 +378,3 @@ class Thief:
 def _call(power: Power, values: tuple[Any, ...]) -> Call:
     data = power.function.selector + abi.encode_values(power.function.inputs, values)
     return Call(to=power.address, data=data, function=power.name)
-
