@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from django.utils.functional import Promise
 
+from portal.money import Money
+
 if TYPE_CHECKING:
     from portal.models import User
 
@@ -57,6 +59,21 @@ class NextStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Summary:
+    """One figure or state at a glance on the dashboard: its name, what it is, and the page behind it.
+
+    `amounts` are shown as money, one per currency; otherwise `value` is shown as it is.
+    """
+
+    label: Text
+    url: str
+    value: Text = ""
+    amounts: tuple[Money, ...] = ()
+    detail: Text = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MenuItem:
     """One entry of the header's menu.
 
@@ -77,5 +94,8 @@ INVESTOR = "investor"
 
 NextStepProvider = Callable[["User"], Iterable[NextStep]]
 
+SummaryProvider = Callable[["User"], Iterable[Summary]]
+
 next_steps: Registry[NextStepProvider] = Registry()
+summaries: Registry[SummaryProvider] = Registry()
 menu_items: Registry[MenuItem] = Registry()

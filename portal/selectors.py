@@ -6,13 +6,18 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
 
 from portal.models import AuditEntry, User
-from portal.registry import NextStep, next_steps
+from portal.registry import NextStep, Summary, next_steps, summaries
 
 
 def next_steps_for(user: User) -> list[NextStep]:
     """Everything that needs this person, most urgent first, from every app that registered a provider."""
     steps = [step for provider in next_steps for step in provider(user)]
     return sorted(steps, key=lambda step: step.priority)
+
+
+def summaries_for(user: User) -> list[Summary]:
+    """What this person has, at a glance, from every app that registered a provider, in the order they did."""
+    return [summary for provider in summaries for summary in provider(user)]
 
 
 def has_second_factor(user: User | AnonymousUser) -> bool:

@@ -9,12 +9,13 @@ from typing import Any, Final
 
 from django.utils import timezone
 
-from chain.followups import followup
-from chain.models import ChainTransaction
+from chain.followups import followup, on_event
+from chain.models import ChainTransaction, EventLog
 from kyc.selectors import wallet_by_address
 from portal import audit
 from tokens.models import AdmissionRequest, ControlAction, Recovery, Security, Subscription, Transfer
 from tokens.services.notices import notify
+from tokens.services.objections import call_off, forget_objection, note_objection
 from tokens.services.securities import enqueue_configuration
 from tokens.services.transfers import notice_context
 
@@ -242,8 +243,45 @@ def recovery_was_completed(transaction: ChainTransaction, state: str) -> None:
         return
     states = Recovery.State
     target = _target(state, broadcast=None, mined=None, final=states.COMPLETED, dead=states.WAITING)
-    if target is not None:
-        _move(recovery, target, subject="tokens.recovery", also=_error(transaction, state))
+    if target is None or recovery.state == states.OBJECTED:
+        return
+    _move(recovery, target, subject="tokens.recovery", also=_error(transaction, state))
+    objection = recovery.objection
+    if objection is not None and objection.state in (TX.MINED, TX.FINAL):
+        note_objection(recovery=recovery, actor=ACTOR)
+
+
+@followup("tokens.object_to_recovery")
+def objection_went_on(transaction: ChainTransaction, state: str) -> None:
+    """In a block: nothing moves. Taken out of it, or refused: the recovery waits as before."""
+    recovery = Recovery.objects.select_for_update().filter(objection=transaction).first()
+    if recovery is None:
+        return
+    if state in (TX.MINED, TX.FINAL):
+        note_objection(recovery=recovery, actor=ACTOR)
+    elif state == TX.BROADCAST or state in DEAD:
+        forget_objection(recovery=recovery, actor=ACTOR, reason=transaction.error_code if state in DEAD else "")
+
+
+@on_event("RecoveryObjected")
+def objection_was_seen(log: EventLog) -> None:
+    """An objection sent from a wallet whose key the holder keeps."""
+    recovery = _open_recovery(log)
+    if recovery is not None:
+        note_objection(recovery=recovery, actor="chain.index")
+
+
+@on_event("RecoveryCancelled")
+def recovery_was_called_off(log: EventLog) -> None:
+    """The council unlocked the wallet; a new recovery may be announced for it."""
+    recovery = _open_recovery(log)
+    if recovery is not None:
+        call_off(recovery=recovery, actor="chain.index")
+
+
+def _open_recovery(log: EventLog) -> Recovery | None:
+    rows = Recovery.objects.select_for_update(of=("self",)).filter(state__in=Recovery.OPEN)
+    return rows.filter(security__token=log.address, lost=log.args["lost"], replacement=log.args["replacement"]).first()
 
 
 def _target(state: str, *, broadcast: str | None, mined: str | None, final: str | None, dead: str | None) -> str | None:

@@ -578,13 +578,15 @@ class Recovery(models.Model):
         ANNOUNCING = "announcing", _("Being announced")
         WAITING = "waiting", _("Announced, waiting for objections")
         COMPLETING = "completing", _("Being moved")
+        OBJECTED = "objected", _("Stopped by the holder's objection")
         COMPLETED = "completed", _("Moved, final")
         FAILED = "failed", _("Refused")
 
     TRANSITIONS: ClassVar[dict[str, set[str]]] = {
         State.ANNOUNCING: {State.WAITING, State.FAILED},
-        State.WAITING: {State.COMPLETING, State.ANNOUNCING, State.FAILED},
+        State.WAITING: {State.COMPLETING, State.OBJECTED, State.ANNOUNCING, State.FAILED},
         State.COMPLETING: {State.COMPLETED, State.WAITING},
+        State.OBJECTED: {State.WAITING, State.FAILED},
         State.COMPLETED: set(),
         State.FAILED: {State.ANNOUNCING, State.WAITING},
     }
@@ -602,9 +604,16 @@ class Recovery(models.Model):
     completion = models.ForeignKey(
         "chain.ChainTransaction", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
+    objection = models.ForeignKey(
+        "chain.ChainTransaction", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    objection_attempt = models.PositiveIntegerField(default=0)
     requested_by = models.ForeignKey("portal.User", on_delete=models.PROTECT, related_name="+")
     error_code = models.CharField(max_length=120, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    #: Something is still to come, or is held up.
+    OPEN: ClassVar[tuple[str, ...]] = (State.ANNOUNCING, State.WAITING, State.COMPLETING, State.OBJECTED)
 
     class Meta:
         ordering = ["-id"]
@@ -613,7 +622,7 @@ class Recovery(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["security", "lost"],
-                condition=Q(state__in=["announcing", "waiting", "completing"]),
+                condition=Q(state__in=["announcing", "waiting", "completing", "objected"]),
                 name="tokens_recovery_one_open",
             ),
             models.CheckConstraint(condition=~Q(lost=F("replacement")), name="tokens_recovery_two_wallets"),
@@ -622,6 +631,18 @@ class Recovery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.security_id}: {self.lost} → {self.replacement} ({self.state})"
+
+    @property
+    def is_objected(self) -> bool:
+        """An objection stands, or is on its way to the chain. Select `objection` with the row."""
+        if self.state == self.State.OBJECTED:
+            return True
+        return self.objection is not None and self.objection.state not in self.objection.DEAD
+
+    @property
+    def may_be_objected_to(self) -> bool:
+        """The contract takes an objection from the announcement's block until the units are moved."""
+        return self.state in (self.State.WAITING, self.State.COMPLETING)
 
 
 class Notice(models.Model):

@@ -23,6 +23,7 @@ from tokens.models import (
     AddressBookEntry,
     AdmissionRequest,
     Payment,
+    Recovery,
     Security,
     Solicitation,
     Subscription,
@@ -58,6 +59,7 @@ __all__ = [
     "portfolio_for",
     "precheck",
     "precheck_typed",
+    "recoveries_for",
     "securities",
     "securities_offered_to",
     "sending_wallet",
@@ -240,6 +242,11 @@ def _transfer_view(transfer: Transfer, user: User, labels: dict[str, str]) -> Tr
     return TransferView(
         transfer=transfer, is_incoming=incoming, counterparty=counterparty, label=labels.get(counterparty, "")
     )
+
+
+def recoveries_for(user: User) -> QuerySet[Recovery]:
+    """Recoveries of this person's wallets, newest first."""
+    return Recovery.objects.filter(user=user).select_related("security", "announcement", "completion", "objection")
 
 
 def address_book_for(user: User) -> QuerySet[AddressBookEntry]:

@@ -6,11 +6,19 @@ from collections.abc import Iterator
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from portal.models import Role, User
-from portal.registry import NextStep
-from tokens.models import AdmissionRequest, Security, Subscription
-from tokens.selectors import admission_requests_open, securities_offered_to
+from portal.registry import NextStep, Summary
+from tokens.models import AdmissionRequest, Recovery, Security, Subscription
+from tokens.selectors import (
+    admission_requests_open,
+    portfolio_for,
+    recoveries_for,
+    securities_offered_to,
+    transfers_for,
+)
+from tokens.templatetags.securities import state_tone
 
 
 def open_offers(user: User) -> int:
@@ -34,6 +42,16 @@ def investor_steps(user: User) -> Iterator[NextStep]:
     """Invitations to answer and payments to make."""
     if user.roles:
         return
+    for recovery in recoveries_for(user).filter(state__in=[Recovery.State.ANNOUNCING, Recovery.State.WAITING])[:5]:
+        yield NextStep(
+            title=_("A recovery of your wallet was announced"),
+            detail=_("An administrator reported the wallet with your units of %(security)s as lost.")
+            % {"security": recovery.security.name},
+            url=reverse("tokens:recovery-detail", args=[recovery.pk]),
+            action=_("Read it, or object"),
+            tone="bad",
+            priority=5,
+        )
     for offer in securities_offered_to(user)[:5]:
         yield NextStep(
             title=_("You are invited to subscribe to %(security)s") % {"security": offer.security.name},
@@ -99,3 +117,29 @@ def _issuer_steps(user: User) -> Iterator[NextStep]:
                 tone="bad" if state == Subscription.State.FAILED else "info",
                 priority=priority,
             )
+
+
+def investor_summary(user: User) -> Iterator[Summary]:
+    """What an investor holds at face, in how many securities, and how their newest transfer stands."""
+    if user.roles:
+        return
+    portfolio = portfolio_for(user)
+    held = [holding for holding in portfolio.holdings if holding.units]
+    if held:
+        count = len({holding.security.pk for holding in held})
+        yield Summary(
+            label=_("Value at face"),
+            amounts=tuple(portfolio.totals),
+            detail=ngettext("%(count)d security", "%(count)d securities", count) % {"count": count},
+            url=reverse("tokens:holdings"),
+        )
+    for view in transfers_for(user, limit=1):
+        transfer = view.transfer
+        yield Summary(
+            label=_("Newest transfer received") if view.is_incoming else _("Newest transfer sent"),
+            value=transfer.get_state_display(),
+            tone=state_tone(transfer.state),
+            detail=_("%(count)s units of %(security)s")
+            % {"count": f"{transfer.units:,}", "security": transfer.security.name},
+            url=reverse("tokens:transfer-detail", args=[transfer.pk]),
+        )

@@ -27,6 +27,7 @@ urlpatterns = [
     path("transfers/<int:transfer_id>/status/", transfers.transfer_status, name="transfer-status"),
     path("address-book/", transfers.address_book, name="address-book"),
     path("address-book/<int:entry_id>/remove/", transfers.address_remove, name="address-remove"),
+    path("recoveries/<int:recovery_id>/", investor.recovery, name="recovery-detail"),
     # issuers
     path("securities/", issuer.security_list, name="security-list"),
     path("securities/new/", issuer.security_new, name="security-new"),

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from chain.registry import visibility
 from kyc.selectors import wallets_for
 from portal.models import Role, User
-from portal.registry import INVESTOR, MenuItem, menu_items, next_steps
+from portal.registry import INVESTOR, MenuItem, menu_items, next_steps, summaries
 from tokens import steps
 from tokens.models import AdmissionRequest, PlacementRule, Recovery, Subscription, Transfer
 from tokens.selectors import may_see_transfer, names_for
@@ -46,6 +46,7 @@ def connect() -> None:
         menu_items.register(item)
     next_steps.register(steps.investor_steps)
     next_steps.register(steps.staff_steps)
+    summaries.register(steps.investor_summary)
 
 
 def ensure_first_placement_rule(**kwargs: Any) -> None:

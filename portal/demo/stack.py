@@ -127,6 +127,7 @@ class Demo:
         environment.setdefault("WEB_CONCURRENCY", "1")
         environment.setdefault("WORKER_CONCURRENCY", "2")
         environment.setdefault("CSRF_TRUSTED_ORIGINS", self.address)
+        environment.setdefault("SITE_URL", self.address)
         environment.setdefault("ALLOWED_HOSTS", "localhost,127.0.0.1")
         self._manage(environment, "bringing the database up to date", "migrate", "--no-input")
         self._manage(environment, "collecting static files", "collectstatic", "--no-input")

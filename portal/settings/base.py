@@ -18,6 +18,8 @@ DEMO = env.bool("DEMO", default=False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 SITE_NAME = "Musubi"
+# Where people reach the portal: e-mails link to it. An address without a path.
+SITE_URL = env.str("SITE_URL", default=next(iter(CSRF_TRUSTED_ORIGINS), "http://localhost:8000")).rstrip("/")
 
 # --- applications --------------------------------------------------------------------------------
 INSTALLED_APPS = [

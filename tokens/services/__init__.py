@@ -3,6 +3,7 @@
 from tokens.services.admissions import approve_admission, decline_admission, request_admission
 from tokens.services.controls import announce_recovery, complete_recovery, request_control
 from tokens.services.notices import send_notices
+from tokens.services.objections import object_to_recovery
 from tokens.services.placements import (
     ACKNOWLEDGEMENTS,
     allocate_subscription,
@@ -44,6 +45,7 @@ __all__ = [
     "invite_investor",
     "issue_allotment",
     "mature_securities",
+    "object_to_recovery",
     "record_payment",
     "remove_address",
     "remove_document",

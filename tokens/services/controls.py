@@ -168,7 +168,12 @@ def announce_recovery(*, security_id: int, actor: User, lost: str, replacement: 
         notify(
             user=owner,
             template="recovery_announced",
-            context={"security": security.name, "lost": old, "replacement": new, "path": "/tokens/holdings/"},
+            context={
+                "security": security.name,
+                "lost": old,
+                "replacement": new,
+                "path": f"/tokens/recoveries/{recovery.pk}/",
+            },
             dedupe_key=f"recovery:{recovery.pk}:announced",
         )
         _log_recovery(recovery, "announced", actor, to_state=recovery.state, reason=recovery.reason)
@@ -181,7 +186,7 @@ def complete_recovery(*, recovery_id: int, actor: User) -> Recovery:
     with transaction.atomic():
         recovery = (
             Recovery.objects.select_for_update(of=("self",))
-            .select_related("security", "completion")
+            .select_related("security", "completion", "objection")
             .get(pk=recovery_id)
         )
         require_transition(
@@ -191,6 +196,11 @@ def complete_recovery(*, recovery_id: int, actor: User) -> Recovery:
             code="tokens.recovery.wrong_state",
         )
         _require_settled(recovery.completion)
+        if recovery.is_objected:
+            raise ControlRefused(
+                _("The holder objected. Nothing was moved. Only the council can decide now."),
+                code="tokens.recovery.objected",
+            )
         token = recovery.security.token
         if token is None:
             raise ValueError("a recovery is only announced once the contract stands")

@@ -61,6 +61,7 @@ def _send(notice_id: int) -> int:
 
 def _message(notice: Notice) -> EmailMultiAlternatives:
     context = {**notice.context, "user": notice.user, "site_name": settings.SITE_NAME}
+    context["link"] = settings.SITE_URL + notice.context.get("path", "/tokens/holdings/")
     base = f"emails/tokens/{notice.template}"
     with translation.override(notice.user.language):
         subject = " ".join(render_to_string(f"{base}_subject.txt", context).split())

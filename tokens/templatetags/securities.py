@@ -9,7 +9,7 @@ from django import template
 register = template.Library()
 
 _GOOD: Final = {"final", "allotted", "admitted", "live", "completed"}
-_BAD: Final = {"failed", "refused", "declined", "not_allocated"}
+_BAD: Final = {"failed", "refused", "declined", "not_allocated", "objected"}
 _WARN: Final = {"awaiting_approval", "in_block", "requested", "waiting", "matured"}
 _NEUTRAL: Final = {"draft", "cancelled", "withdrawn", "invited"}
 

@@ -2,12 +2,17 @@
 
 import pytest
 
+from chain.followups import tell
 from chain.models import ChainTransaction
 from kyc.models import Party, Wallet
+from portal.exceptions import DomainError
+from portal.models import AuditEntry
 from tokens import selectors, services
 from tokens.exceptions import ControlRefused, NotYourRole
 from tokens.models import Recovery
 from tokens.tests.conftest import add_wallet, issue_sbt
+
+TX = ChainTransaction.State
 
 
 def announce(world, actor, lost, replacement, reason="reported lost"):
@@ -60,3 +65,88 @@ def test_only_an_administrator_recovers_and_only_with_a_reason(holding, administ
         announce(holding, holding.issuer, lost, second_wallet.address)
     with pytest.raises(ControlRefused):
         announce(holding, administrator, lost, second_wallet.address, reason=" ")
+
+
+# --- the holder's word -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def announced(holding, administrator, second_wallet) -> Recovery:
+    recovery = announce(holding, administrator, holding.address(holding.alice), second_wallet.address)
+    holding.settle()
+    recovery.refresh_from_db()
+    return recovery
+
+
+def test_a_holder_who_objects_keeps_the_units(holding, administrator, announced, platform):
+    services.object_to_recovery(recovery_id=announced.pk, actor=holding.alice)
+    again = services.object_to_recovery(recovery_id=announced.pk, actor=holding.alice)
+    assert again.objection_attempt == 1
+    holding.settle()
+    announced.refresh_from_db()
+    assert announced.state == Recovery.State.OBJECTED
+    with pytest.raises(DomainError):
+        services.complete_recovery(recovery_id=announced.pk, actor=administrator)
+    platform.node.pass_time(10)
+    holding.settle()
+    (row,) = selectors.holdings_for(holding.alice)
+    assert (row.wallet, row.units) == (announced.lost, 100)
+    actions = AuditEntry.objects.filter(subject_type="tokens.recovery").values_list("action", flat=True)
+    assert {"tokens.recovery.objection_requested", "tokens.recovery.objected"} <= set(actions)
+
+
+def test_while_an_objection_is_on_its_way_nobody_moves_the_units(holding, administrator, announced):
+    services.object_to_recovery(recovery_id=announced.pk, actor=holding.alice)
+    with pytest.raises(ControlRefused) as refusal:
+        services.complete_recovery(recovery_id=announced.pk, actor=administrator)
+    assert refusal.value.code == "tokens.recovery.objected"
+
+
+def test_nobody_objects_for_somebody_else(holding, announced):
+    with pytest.raises(ControlRefused) as refusal:
+        services.object_to_recovery(recovery_id=announced.pk, actor=holding.bob)
+    assert refusal.value.code == "tokens.recovery.not_your_wallet"
+
+
+def test_an_objection_undone_by_a_reorganisation_is_waited_for_again(holding, announced):
+    services.object_to_recovery(recovery_id=announced.pk, actor=holding.alice)
+    announced.refresh_from_db()
+    seen = []
+    for state in (TX.MINED, TX.MINED, TX.BROADCAST, TX.MINED, TX.REVERTED):
+        tell(announced.objection, state)
+        announced.refresh_from_db()
+        seen.append(announced.state)
+    assert seen == ["objected", "objected", "waiting", "objected", "waiting"]
+
+
+def test_a_refused_objection_can_be_made_again(holding, announced):
+    services.object_to_recovery(recovery_id=announced.pk, actor=holding.alice)
+    announced.refresh_from_db()
+    ChainTransaction.objects.filter(pk=announced.objection_id).update(state=TX.EXPIRED)
+    again = services.object_to_recovery(recovery_id=announced.pk, actor=holding.alice)
+    assert again.objection_attempt == 2
+    assert again.objection_id != announced.objection_id
+
+
+def test_the_page_asks_for_the_second_factor_and_then_objects_once(holding, announced, signed_in):
+    page = f"/tokens/recoveries/{announced.pk}/"
+    browser = signed_in(holding.alice, second_factor=True)
+    assert "I object" in browser.get(page).content.decode()
+    assert page in browser.get("/tokens/holdings/").content.decode()
+    assert page in browser.get("/dashboard/").content.decode()
+    for _ in range(2):
+        assert browser.post(page)["Location"] == page
+    announced.refresh_from_db()
+    assert announced.objection_attempt == 1
+    assert "I object" not in browser.get(page).content.decode()
+    assert signed_in(holding.bob, second_factor=True).get(page).status_code == 404
+    assert signed_in(holding.bob, second_factor=True).post(page).status_code == 404
+
+
+def test_the_e_mail_leads_to_the_page(holding, announced, mailoutbox, settings):
+    settings.SITE_URL = "https://portal.example"
+    services.send_notices()
+    link = f"https://portal.example/tokens/recoveries/{announced.pk}/"
+    (letter,) = [mail for mail in mailoutbox if link in mail.body]
+    assert letter.to == [holding.alice.email]
+    assert f'href="{link}"' in letter.alternatives[0][0]

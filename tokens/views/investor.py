@@ -9,12 +9,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from chain.selectors import chain_status, sbt_for, transaction_timeline
 from chain.types import Standing
-from kyc.selectors import primary_wallet
-from portal.access import signed_in
+from kyc.selectors import primary_wallet, wallet_by_address
+from portal.access import signed_in, value_action
 from portal.exceptions import DomainError
 from tokens import selectors, services
 from tokens.forms import ReceiveForm, SubscribeForm
-from tokens.models import AdmissionRequest, Security, SecurityDocument, Solicitation, Subscription
+from tokens.models import AdmissionRequest, Recovery, Security, SecurityDocument, Solicitation, Subscription
 from tokens.services.guards import looks_after_securities
 from tokens.services.placements import paid_so_far
 from tokens.services.securities import document_storage
@@ -30,6 +30,7 @@ def holdings(request: HttpRequest) -> HttpResponse:
         "history": selectors.history_for(user, limit=10),
         "status": chain_status(),
         "offers": selectors.securities_offered_to(user),
+        "recoveries": selectors.recoveries_for(user).filter(state__in=Recovery.OPEN),
     }
     return render(request, "tokens/holdings.html", context)
 
@@ -217,3 +218,28 @@ def receive(request: HttpRequest) -> HttpResponse:
         .exists(),
     }
     return render(request, "tokens/receive.html", context, status=400 if form.errors else 200)
+
+
+# --- a recovery of one's own wallet ----------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@value_action
+def recovery(request: HttpRequest, recovery_id: int) -> HttpResponse:
+    """What was announced for one's own wallet, how it stands, and the button that stops it."""
+    user = person(request)
+    row = selectors.recoveries_for(user).filter(pk=recovery_id).first()
+    if row is None:
+        raise Http404
+    if request.method == "POST":
+        done = _("You objected. Once it is in a block, nothing can be moved out of this wallet by the recovery.")
+        act(request, lambda: services.object_to_recovery(recovery_id=row.pk, actor=user), done)
+        return redirect("tokens:recovery-detail", row.pk)
+    wallet = wallet_by_address(row.lost)
+    context = {
+        "recovery": row,
+        "security": row.security,
+        "can_object": row.may_be_objected_to and not row.is_objected,
+        "is_custody": wallet is not None and wallet.signer_id is not None,
+    }
+    return render(request, "tokens/recovery_detail.html", context)
