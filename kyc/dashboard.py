@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -13,7 +14,8 @@ from kyc import progress, selectors
 from kyc.models import Application
 from kyc.selectors import InvestorStatus
 from portal.models import Role, User
-from portal.registry import INVESTOR, MenuItem, NextStep, menu_items, next_steps
+from portal.registry import INVESTOR, MenuItem, NextStep, Summary, menu_items, next_steps, summaries
+from portal.templatetags.musubi import day
 
 _S = InvestorStatus
 
@@ -72,6 +74,22 @@ def _investor_steps(user: User) -> Iterable[NextStep]:
             tone=progress.TONES[status],
             priority=65 if status in (_S.SUBMITTED, _S.IN_REVIEW, _S.APPROVED_PENDING) else 8,
         )
+
+
+@summaries.register
+def summary_for(user: User) -> Iterable[Summary]:
+    """How an investor's verification stands, once it is in force."""
+    application = None if user.roles else selectors.current_application(user)
+    if application is None or selectors.investor_status(user) != _S.ACTIVE:
+        return
+    until = application.next_review_on
+    yield Summary(
+        label=_("Verification"),
+        value=_S.ACTIVE.label,
+        tone=progress.TONES[_S.ACTIVE],
+        detail=format_html(_("Valid until {day}"), day=day(until)) if until else "",
+        url=reverse("kyc:status"),
+    )
 
 
 def _officer_steps(user: User) -> Iterable[NextStep]:

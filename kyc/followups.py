@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from chain.followups import followup
+from chain.followups import followup, on_event
 from chain.models import ChainTransaction
 from kyc.models import LifecycleStep
 from kyc.services.lifecycle import apply_outcome, purpose_of
+from kyc.services.outside import EVENTS, follow_event
 
 
 def _follow(transaction: ChainTransaction, state: str) -> None:
@@ -14,3 +15,6 @@ def _follow(transaction: ChainTransaction, state: str) -> None:
 
 for _kind in LifecycleStep.Kind.values:
     followup(purpose_of(_kind))(_follow)
+
+for _event in EVENTS:
+    on_event(_event)(follow_event)

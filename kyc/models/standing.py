@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from chain.models import AddressField, UnitsField
@@ -172,3 +173,8 @@ class LifecycleStep(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.application_id} {self.outcome}"
+
+    @property
+    def cause(self) -> str:
+        """The reason for officers; what the portal itself wrote, in the reader's language."""
+        return gettext(self.reason) if self.reason and self.requested_by_id is None else self.reason

@@ -15,6 +15,7 @@ from itertools import islice
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from chain import operations
 from chain import selectors as chain_selectors
@@ -34,6 +35,10 @@ Kind = LifecycleStep.Kind
 Outcome = LifecycleStep.Outcome
 ChainState = ChainTransaction.State
 SCREENING = "screening"
+#: For officers only: to the person a suspension reads the same whatever its cause (the Act, art. 8-3).
+SCREENING_REASON = gettext_noop("Undecided sanctions hit")
+#: How long a suspension that the chain refused rests before it is asked for again: doubled every time, up to the last.
+FIRST_REST, LONGEST_REST = timedelta(seconds=30), timedelta(hours=1)
 REVIEW_NOTICE = timedelta(days=30)
 
 
@@ -144,9 +149,24 @@ def suspend(*, application_id: int, officer: User, reason: str) -> Application:
 def suspend_for_screening(*, application: Application) -> LifecycleStep:
     """The same for an undecided sanctions hit; on the locked row, in the caller's transaction. Never a revocation."""
     call = operations.suspend_sbt(_holder(application))
-    step = _ask(application, Kind.SUSPEND, call, actor=SCREENING, reason="undecided sanctions hit")
+    step = _ask(application, Kind.SUSPEND, call, actor=SCREENING, reason=SCREENING_REASON)
     notify(application=application, template="suspended", key=step.pk)
     return step
+
+
+def rests(application: Application) -> bool:
+    """Whether the chain refused the last suspensions for a hit so lately that asking again would only cost gas."""
+    refusals = 0
+    newest = None
+    for step in application.steps.order_by("-id")[:10]:
+        if (step.kind, step.outcome, step.reason) != (Kind.SUSPEND, Outcome.FAILED, SCREENING_REASON):
+            break
+        newest = newest or step
+        refusals += 1
+    if newest is None:
+        return False
+    again_at: datetime = newest.changed_at + min(FIRST_REST * 2 ** (refusals - 1), LONGEST_REST)
+    return timezone.now() < again_at
 
 
 @transaction.atomic
@@ -225,9 +245,9 @@ def _done(application: Application, step: LifecycleStep, *, final: bool) -> None
         return
     if step.kind == Kind.RENEW and step.attestation is not None:
         _take_over_renewal(application, step.attestation)
-    target = _state_by_time(application) if step.kind == Kind.REINSTATE else MOVES[Kind(step.kind)].done
-    _advance(application, target, action=f"kyc.token.{step.kind}_done", step=step)
-    _tell_person(application, step)
+    target = state_by_time(application) if step.kind == Kind.REINSTATE else MOVES[Kind(step.kind)].done
+    advance(application, target, action=f"kyc.token.{step.kind}_done", step=step)
+    tell_person(application, step)
 
 
 def _may_become_done(step: LifecycleStep) -> tuple[str, ...]:
@@ -245,7 +265,7 @@ def _take_over_renewal(application: Application, record: AttestationRecord) -> N
     Party.objects.filter(user=application.user_id).update(verified_on=application.verified_on)
 
 
-def _state_by_time(application: Application) -> str:
+def state_by_time(application: Application) -> str:
     """Where a token without suspension stands today."""
     if application.next_review_on is not None and application.next_review_on <= timezone.localdate():
         return State.EXPIRED
@@ -260,7 +280,7 @@ def _waiting_again(application: Application, step: LifecycleStep) -> None:
     step.outcome, step.failure = Outcome.OPEN, ""
     step.save(update_fields=["outcome", "failure", "changed_at"])
     if waiting in Application.TRANSITIONS[State(application.state)]:
-        _advance(application, waiting, action=f"kyc.token.{step.kind}_reorganised", step=step)
+        advance(application, waiting, action=f"kyc.token.{step.kind}_reorganised", step=step)
 
 
 def _failed(application: Application, step: LifecycleStep, failure: str) -> None:
@@ -270,13 +290,21 @@ def _failed(application: Application, step: LifecycleStep, failure: str) -> None
     step.save(update_fields=["outcome", "failure", "changed_at"])
     back = State.SUSPENDED if step.kind in (Kind.REINSTATE, Kind.REVOKE) else step.from_state
     back = State.ATTESTED if step.kind == Kind.ISSUE else back
+    if step.kind == Kind.SUSPEND and "AlreadySuspended" in failure:
+        back = State.SUSPENDED  # somebody was faster; it is what was wanted
     if back not in Application.TRANSITIONS[State(application.state)]:
         return
     application.problem = failure
-    _advance(application, back, action=f"kyc.token.{step.kind}_failed", step=step, reason=failure, fields=["problem"])
+    if step.reason == SCREENING_REASON and back != State.SUSPENDED:
+        chain_services.open_incident(
+            kind="kyc.suspension_refused",
+            detail=f"The suspension of {application.reference} for a screening hit was refused: {failure}.",
+            dedupe_key=f"kyc.suspension_refused:{application.pk}",
+        )
+    advance(application, back, action=f"kyc.token.{step.kind}_failed", step=step, reason=failure, fields=["problem"])
 
 
-def _advance(
+def advance(
     application: Application,
     target: str,
     *,
@@ -303,7 +331,7 @@ def _sync_party(application: Application) -> int:
     return Party.objects.filter(user=application.user_id).update(is_verified=verified)
 
 
-def _tell_person(application: Application, step: LifecycleStep) -> None:
+def tell_person(application: Application, step: LifecycleStep) -> None:
     template = {Kind.ISSUE: "issued", Kind.REINSTATE: "reinstated", Kind.REVOKE: "revoked", Kind.RENEW: "renewed"}
     if step.kind in template:
         notify(application=application, template=template[Kind(step.kind)], key=step.pk)

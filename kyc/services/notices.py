@@ -6,9 +6,11 @@ import logging
 import smtplib
 from typing import Any
 
+from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.db import transaction
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone, translation
 
 from kyc.models import Application, Evidence, Notice
@@ -59,6 +61,7 @@ def _send(pk: int) -> int:
 def _mail(notice: Notice) -> None:
     base = f"emails/kyc/{notice.template}"
     context = {**notice.context, "application": notice.application, "person": notice.user}
+    context["link"] = settings.SITE_URL + reverse("kyc:status")
     with translation.override(notice.user.language):
         if "document" in context:
             context["document_name"] = Evidence.Kind(context["document"]).label

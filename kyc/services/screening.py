@@ -426,9 +426,10 @@ def _take_approval_back(application: Application) -> None:
 
 
 def _suspend_for_hit(application: Application) -> None:
-    from kyc.services.lifecycle import suspend_for_screening
+    from kyc.services.lifecycle import rests, suspend_for_screening
 
-    suspend_for_screening(application=application)
+    if not rests(application):
+        suspend_for_screening(application=application)
 
 
 def suspend_flagged() -> int:
@@ -441,7 +442,7 @@ def suspend_flagged() -> int:
             try:
                 with transaction.atomic():
                     settle(application)
-                count += 1
+                count += application.state == State.SUSPENDING
             except DomainError as error:
                 logger.warning("application %s not suspended yet: %s", pk, error.code)
     return count

@@ -14,9 +14,11 @@ from django.contrib.auth.models import Group
 from PIL import Image
 from pypdf import PdfWriter
 
+from chain.types import SignerRole
 from kyc import services
 from kyc.management.commands.load_sanctions_list import SAMPLE
 from kyc.models import Application, SanctionsList
+from kyc.selectors import primary_wallet
 from portal.models import Role, User
 
 ANSWERS: dict[str, dict[str, Any]] = {
@@ -220,3 +222,35 @@ def refused() -> Callable[..., str]:
         return caught.value.code
 
     return call
+
+
+@pytest.fixture
+def officer_key(platform: Any, second_reviewer: User) -> None:
+    signer = platform.signer(SignerRole.ATTESTOR)
+    services.set_officer_key(user=second_reviewer, address=signer.address, actor="test", signer=signer)
+
+
+@pytest.fixture
+def active(
+    approved: Application, platform: Any, officer_key: None, second_reviewer: User, settle: Callable[[], None]
+) -> Application:
+    services.attest(application_id=approved.pk, officer=second_reviewer)
+    make_effective(platform, settle)
+    approved.refresh_from_db()
+    return approved
+
+
+def make_effective(platform: Any, settle: Callable[[], None]) -> None:
+    settle()
+    platform.node.call("evm_increaseTime", 7_200)
+    platform.node.mine(70)
+    settle()
+    settle()
+    services.activate_due()
+
+
+def address(application: Application) -> str:
+    wallet = primary_wallet(application.user)
+    assert wallet is not None
+    found: str = wallet.address
+    return found
