@@ -7,10 +7,22 @@ class ChainConfig(AppConfig):
     name = "chain"
 
     def ready(self) -> None:
+        from chain.desk import steps  # noqa: F401 (registers itself)
+        from chain.desk.selectors import open_alarms_for
         from chain.selectors import open_incidents_for
         from portal.models import Role
         from portal.registry import MenuItem, menu_items
 
+        menu_items.register(
+            MenuItem(
+                _("Incident desk"),
+                "chain:desk",
+                frozenset({Role.ADMINISTRATOR, Role.KYC_OFFICER, Role.AUDITOR}),
+                order=65,
+                section="/chain/desk/",
+                count=open_alarms_for,
+            )
+        )
         # Every app's followups.py registers what must happen after its transactions.
         autodiscover_modules("followups")
         menu_items.register(

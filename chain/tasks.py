@@ -22,8 +22,9 @@ def reconcile_task() -> None:
 
 @shared_task
 def index_task() -> None:
-    """Read the next blocks."""
+    """Read the next blocks, and look at what they brought for signs of theft."""
     services.run_index_step()
+    services.run_alarm_sweep()
 
 
 @shared_task

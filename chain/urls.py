@@ -1,9 +1,17 @@
 from django.urls import path
 
 from chain import views
+from chain.desk import views as desk
 
 app_name = "chain"
 urlpatterns = [
+    path("desk/", desk.desk, name="desk"),
+    path("desk/<int:alarm_id>/", desk.alarm_detail, name="alarm"),
+    path("desk/<int:alarm_id>/contain/", desk.contain, name="alarm-contain"),
+    path("desk/<int:alarm_id>/restore/", desk.restore, name="alarm-restore"),
+    path("desk/<int:alarm_id>/close/", desk.close, name="alarm-close"),
+    path("desk/operations/<str:operation_id>/cancel/", desk.cancel_operation, name="operation-cancel"),
+    path("report-stolen-key/", desk.report_stolen_key, name="stolen-key"),
     path("console/", views.console, name="console"),
     path("console/incidents/<int:incident_id>/close/", views.close_incident, name="incident-close"),
     path("console/signers/<int:signer_id>/resume/", views.resume_signer, name="signer-resume"),

@@ -5,4 +5,4 @@ class KycConfig(AppConfig):
     name = "kyc"
 
     def ready(self) -> None:
-        from kyc import checks, dashboard  # noqa: F401 (both register themselves)
+        from kyc import checks, dashboard, desk  # noqa: F401 (all register themselves)

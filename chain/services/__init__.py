@@ -1,5 +1,6 @@
 """Every write of the chain engine that others may ask for."""
 
+from chain.services.alarms import close_alarm, report_stolen_key, run_alarm_sweep
 from chain.services.council import council_call
 from chain.services.custody import create_custody_signer, create_platform_signer, import_signer
 from chain.services.deployment import deploy_platform
@@ -39,6 +40,7 @@ from chain.services.submitter import run_submit_sweep
 __all__ = [
     "cancel_operation",
     "cancel_recovery",
+    "close_alarm",
     "close_incident",
     "council_call",
     "create_custody_signer",
@@ -60,10 +62,12 @@ __all__ = [
     "pause_security",
     "reattest_batch",
     "record_rotation",
+    "report_stolen_key",
     "request_cancellation",
     "restore_trust",
     "resume_issuance",
     "resume_signer",
+    "run_alarm_sweep",
     "run_funding_sweep",
     "run_index_step",
     "run_reconcile_sweep",

@@ -9,8 +9,8 @@ from django import template
 
 from chain import selectors
 from chain.models import ChainTransaction, EventLog, Incident
-from chain.types import TimelineStep
-from chain.wording import event_sentence, function_sentence, incident_sentence
+from chain.types import Standing, TimelineStep
+from chain.wording import STANDINGS, event_sentence, function_sentence, incident_sentence
 
 register = template.Library()
 
@@ -67,3 +67,15 @@ def pretty_json(data: Any) -> str:
 def event_words(log: EventLog, names: dict[str, str], kinds: dict[str, str]) -> str:
     """What one event says, in a sentence, with the names this reader may know."""
     return event_sentence(kinds.get(log.address, ""), log.event, log.args, names)
+
+
+@register.filter
+def standing_words(standing: Standing) -> str:
+    """What a verification is worth, in words."""
+    return str(STANDINGS[standing])
+
+
+@register.filter
+def units_plain(units: int) -> str:
+    """Base units with thousands separators; the desk compares, it does not price."""
+    return f"{int(units):,}"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -17,70 +15,17 @@ from chain.desk.models import Alarm, ResponseStep
 from chain.desk.selectors import scheduled_operations
 from chain.exceptions import PolicyViolation
 from chain.gateway import gateway
-from chain.models import ChainTransaction, Signer
+from chain.models import ChainTransaction
 from chain.services.response import ResponseRefused
-from chain.tests.test_main_job import ask, issue, terms
-from chain.types import Call, Restriction, SignerRole, Standing
-from conftest import Platform
+from chain.tests.conftest import Scene
+from chain.tests.test_main_job import ask, issue
+from chain.types import Restriction, SignerRole, Standing
 from portal.exceptions import NotPermitted
-from portal.models import AuditEntry, Role, User
+from portal.models import AuditEntry, Role
 from portal.testing import make_person
 
 _keys = itertools.count(1)
 Kind, State = ResponseStep.Kind, ResponseStep.State
-
-
-@dataclass
-class Scene:
-    """A security of which Alice holds 100; Bob is verified and admitted."""
-
-    platform: Platform
-    settle: Callable[[], None]
-    token: str
-    alice: Signer
-    bob: Signer
-    duty: User
-    administrator: User
-
-    def ask(self, call: Call, role: str | Signer) -> ChainTransaction:
-        signer = self.platform.signer(role) if isinstance(role, str) else role
-        row: ChainTransaction = ask(call, signer, f"scene:{next(_keys)}")
-        self.settle()
-        row.refresh_from_db()
-        return row
-
-    def balances(self) -> tuple[int, int]:
-        node = gateway()
-        return node.balance(self.token, self.alice.address), node.balance(self.token, self.bob.address)
-
-
-@pytest.fixture
-def scene(platform: Platform, settle: Callable[[], None]) -> Scene:
-    alice, bob = (services.create_custody_signer(label=name) for name in ("alice", "bob"))
-    row = ask(operations.deploy_security_token(terms()), platform.signer(SignerRole.DEPLOYER), "token")
-    settle()
-    row.refresh_from_db()
-    token = str(row.contract_address)
-    configure(platform, token)
-    last = [issue(platform, holder.address, f"sbt:{holder.pk}") for holder in (alice, bob)][-1]
-    settle()
-    agent = platform.signer(SignerRole.TOKEN_AGENT)
-    admitted = ask(operations.admit(token, [alice.address, bob.address]), agent, "admit", depends_on=last)
-    ask(operations.mint(token, alice.address, 100), agent, "mint", depends_on=admitted)
-    settle()
-    return Scene(
-        platform,
-        settle,
-        token,
-        alice,
-        bob,
-        duty=make_person("duty@musubi.example", role=Role.KYC_OFFICER),
-        administrator=make_person("admin@musubi.example", role=Role.ADMINISTRATOR),
-    )
-
-
-def configure(platform: Platform, token: str) -> None:
-    ask(operations.configure_security_token(token), platform.signer(SignerRole.ADMIN), "configure")
 
 
 def fresh(step: ResponseStep) -> ResponseStep:

@@ -1,0 +1,495 @@
+"""What can be done about one alarm: offered by what the chain says now, chosen by a person, carried out by the services.
+
+An action is named by a code made here. What a browser sends back is only ever compared with the codes that are offered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from chain.desk.models import Alarm, ResponseStep
+from chain.desk.selectors import ScheduledOperation, scheduled_operations
+from chain.models import Contract, Distrust, Holding, SbtRecord, Signer, TokenState
+from chain.selectors import chain_status, standing_of
+from chain.services import response
+from chain.services.projections import ZERO_ADDRESS
+from chain.types import SignerRole, Standing
+from portal.models import Role, User
+
+Kind = Alarm.Kind
+Step = ResponseStep.Kind
+#: More than this on one page is no help; what is left is offered once these are done.
+_MOST: Final = 12
+#: Sound verifications attested again in one go.
+REATTEST_BATCH: Final = 20
+_ACT_ON_HOLDERS: Final = (Kind.CUSTODY_OUTFLOW, Kind.VELOCITY, Kind.KEY_REPORTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that can be done now. `run(actor, reason)` does it; `roles` may."""
+
+    code: str
+    label: str
+    run: Callable[[User, str], object] = field(compare=False)
+    recommended: bool = False
+    roles: tuple[Role, ...] = (Role.ADMINISTRATOR, Role.KYC_OFFICER)
+
+    def is_for(self, user: User) -> bool:
+        return any(user.has_role(role) for role in self.roles)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Who and what an alarm concerns, and how all of it stands on the chain as indexed."""
+
+    alarm: Alarm
+    victims: list[str]
+    suspects: list[str]
+    tokens: list[str]
+    issuers: list[str]
+    sbts: dict[str, SbtRecord]
+    holdings: list[Holding]
+    states: dict[str, TokenState]
+    signers: dict[str, str]  # address → role
+    distrusted: dict[str, datetime]
+    operations: list[ScheduledOperation]
+    steps: list[ResponseStep]
+    moves: list[dict[str, Any]]  # evidence of transfers: token, from, to, value
+    issuance_paused: bool
+
+    @property
+    def addresses(self) -> list[str]:
+        return [*self.victims, *self.suspects]
+
+    def holding(self, token: str, holder: str) -> Holding | None:
+        return next((row for row in self.holdings if (row.token, row.holder) == (token, holder)), None)
+
+    def standing(self, address: str) -> Standing:
+        record = self.sbts.get(address)
+        return standing_of(record, self.distrusted, timezone.now()) if record else Standing.NONE
+
+    def done(self, kind: str) -> list[ResponseStep]:
+        """Steps of this kind that were taken for this alarm and hold or will."""
+        failed = ResponseStep.State.FAILED
+        return [step for step in self.steps if step.kind == kind and step.state != failed]
+
+
+def scene_of(alarm: Alarm) -> Scene:
+    """Everything the alarm's page needs; a constant number of queries."""
+    chain_id = settings.CHAIN_ID
+    victims, suspects, issuers, moves = _concerned(alarm)
+    signers = dict(Signer.objects.filter(chain_id=chain_id).exclude(role="custody").values_list("address", "role"))
+    victims = [each for each in victims if each not in signers]
+    suspects = [each for each in suspects if each not in signers and each not in victims]
+    holdings = list(
+        Holding.objects.filter(chain_id=chain_id, holder__in=[*victims, *suspects]).order_by("token", "-units")
+    )
+    tokens = _tokens(alarm, holdings, moves)
+    return Scene(
+        alarm=alarm,
+        victims=victims,
+        suspects=suspects,
+        tokens=tokens,
+        issuers=issuers,
+        sbts={
+            row.address: row
+            for row in SbtRecord.objects.filter(chain_id=chain_id, address__in=[*victims, *suspects], revoked=False)
+        },
+        holdings=holdings,
+        states={row.token: row for row in TokenState.objects.filter(chain_id=chain_id, token__in=tokens)},
+        signers=signers,
+        distrusted=dict(Distrust.objects.filter(chain_id=chain_id).values_list("key", "since")),
+        operations=scheduled_operations(at=timezone.now()),
+        steps=list(alarm.steps.select_related("requested_by", "transaction").order_by("pk")),
+        moves=moves,
+        issuance_paused=response.issuance_is_paused(),
+    )
+
+
+def _concerned(alarm: Alarm) -> tuple[list[str], list[str], list[str], list[dict[str, Any]]]:
+    """Victims, suspects, issuing and attesting keys, and transfers, as the evidence names them; each once, in order."""
+    victims: dict[str, None] = {}
+    suspects: dict[str, None] = {}
+    keys: dict[str, None] = {}
+    moves = []
+    if alarm.kind in _ACT_ON_HOLDERS and alarm.holder:
+        victims[alarm.holder] = None
+    for row in alarm.evidence.all():
+        args = row.args
+        if row.kind == Contract.Kind.SECURITY_TOKEN and row.event == "Transfer":
+            moves.append({"hash": row.transaction_hash, "from": args["from"], "to": args["to"], "units": args["value"]})
+            victims[args["from"]] = suspects[args["to"]] = None
+        elif row.event in ("SbtIssued", "SbtRenewed"):
+            suspects[args["holder"]] = None
+            keys[args["issuer"]] = keys[args["attestor"]] = None
+        elif row.event in ("Admitted", "RedemptionReversed"):
+            suspects[args["holder"]] = None
+        elif row.event == "RecoveryAnnounced":
+            victims[args["lost"]] = suspects[args["replacement"]] = None
+        elif row.event in ("Frozen", "Dismissed", "Redeemed", "Burned", "SbtSuspended", "SbtRevoked"):
+            victims[args.get("account") or args["holder"]] = None
+        elif row.event == "ForcedTransfer":
+            victims[args["from"]] = suspects[args["to"]] = None
+    for addresses in (victims, suspects):
+        addresses.pop(ZERO_ADDRESS, None)
+    return list(victims)[:_MOST], list(suspects)[:_MOST], list(keys)[:_MOST], moves[:_MOST]
+
+
+def _tokens(alarm: Alarm, holdings: Sequence[Holding], moves: Sequence[dict[str, Any]]) -> list[str]:
+    """The security of the alarm; without one, those its people hold; without any, all there are."""
+    if alarm.token:
+        return [alarm.token]
+    held = sorted({row.token for row in holdings if row.units})
+    if held:
+        return held
+    rows = Contract.objects.filter(chain_id=settings.CHAIN_ID, kind=Contract.Kind.SECURITY_TOKEN).order_by("-pk")
+    return list(rows.values_list("address", flat=True)[:_MOST])
+
+
+# --- names for people ---------------------------------------------------------------------------------------
+
+
+def short(address: str) -> str:
+    return f"{address[:6]}…{address[-4:]}"
+
+
+def _named(address: str, names: dict[str, str]) -> str:
+    return f"{names[address]} ({short(address)})" if names.get(address) else short(address)
+
+
+# --- containing ---------------------------------------------------------------------------------------------------
+
+
+def containing(scene: Scene, names: dict[str, str]) -> list[Action]:
+    """What stops it: only what is not so already, the recommended first."""
+    actions = [
+        *_cancelling(scene),
+        *_distrusting(scene, names),
+        *_on_holders(scene, names),
+        *_pausing(scene, names),
+    ]
+    return sorted(actions, key=lambda action: not action.recommended)
+
+
+def _cancelling(scene: Scene) -> Iterable[Action]:
+    asked = {(step.target) for step in scene.done(Step.CANCEL) if step.state in ("asked", "in_block")}
+    for operation in scene.operations[:_MOST]:
+        if operation.is_ours or (operation.caller in asked and len(scene.operations) == 1):
+            continue
+        concerns = scene.alarm.kind == Kind.FOREIGN_SCHEDULE and operation.caller == scene.alarm.key
+        yield Action(
+            f"cancel:{operation.operation_id}",
+            _("Cancel “%(function)s”, announced by %(caller)s (the council decides)")
+            % {"function": operation.function, "caller": short(operation.caller)},
+            partial(_cancel, operation, scene.alarm),
+            recommended=concerns,
+        )
+
+
+def _cancel(operation: ScheduledOperation, alarm: Alarm | None, actor: User, reason: str) -> ResponseStep:
+    return response.cancel_operation(
+        caller=operation.caller,
+        target=operation.target,
+        data=bytes.fromhex(operation.data[2:]),
+        actor=actor,
+        reason=reason,
+        alarm=alarm,
+    )
+
+
+def _distrusting(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
+    alarm = scene.alarm
+    by_role = (SignerRole.SBT_ISSUER, SignerRole.ATTESTOR)
+    keys = scene.issuers or ([alarm.key] if scene.signers.get(alarm.key) in by_role else [])
+    for key in keys:
+        since = scene.distrusted.get(key)
+        if since is not None and since <= alarm.since:
+            continue
+        yield Action(
+            f"distrust:{key}",
+            _("Stop trusting %(key)s for everything since %(since)s")
+            % {"key": _named(key, names), "since": timezone.localtime(alarm.since).strftime("%Y-%m-%d %H:%M:%S")},
+            partial(_call, response.distrust_key, alarm, key=key, since=alarm.since),
+            recommended=True,
+        )
+    if not scene.issuance_paused and (keys or alarm.kind == Kind.POWER_CHANGED):
+        yield Action(
+            "pause_issuance",
+            _("Stop issuing verifications"),
+            partial(_call, response.pause_issuance, alarm),
+            recommended=bool(keys),
+        )
+
+
+def _on_holders(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
+    moved = scene.alarm.kind in (*_ACT_ON_HOLDERS, Kind.FOREIGN_ACT)
+    for address in [*scene.suspects, *scene.victims]:
+        is_suspect = address in scene.suspects
+        rows = [row for row in scene.holdings if row.holder == address]
+        recommended = moved and (is_suspect or scene.alarm.kind in _ACT_ON_HOLDERS)
+        for row in rows:
+            state = scene.states.get(row.token)
+            if (row.units or row.admitted_sbt) and row.frozen_units < (state.authorised_units if state else 1):
+                yield Action(
+                    f"freeze:{address}:{row.token}",
+                    _("Freeze what %(holder)s holds of %(security)s")
+                    % {"holder": _named(address, names), "security": _named(row.token, names)},
+                    partial(_call, response.freeze_holder, scene.alarm, holder=address, token=row.token),
+                    recommended=recommended,
+                )
+            if is_suspect and row.admitted_sbt:
+                yield Action(
+                    f"dismiss:{address}:{row.token}",
+                    _("End the admission of %(holder)s to %(security)s")
+                    % {"holder": _named(address, names), "security": _named(row.token, names)},
+                    partial(_call, response.dismiss_holder, scene.alarm, holder=address, token=row.token),
+                )
+        sbt = scene.sbts.get(address)
+        if sbt is not None and not sbt.suspended:
+            yield Action(
+                f"suspend:{address}",
+                _("Suspend the verification of %(holder)s") % {"holder": _named(address, names)},
+                partial(_call, response.suspend_holder_sbt, scene.alarm, holder=address),
+                recommended=recommended,
+            )
+
+
+def _pausing(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
+    urgent = (Kind.FOREIGN_ACT, Kind.BURST, Kind.KEY_USED_ELSEWHERE, Kind.LEDGER_DIFFERS, Kind.POWER_CHANGED)
+    for token in scene.tokens:
+        state = scene.states.get(token)
+        if state is None or not state.paused:
+            yield Action(
+                f"pause:{token}",
+                _("Pause %(security)s: nobody transfers it") % {"security": _named(token, names)},
+                partial(_call, response.pause_security, scene.alarm, token=token),
+                recommended=scene.alarm.kind in urgent,
+            )
+
+
+def _call(service: Callable[..., object], alarm: Alarm | None, actor: User, reason: str, **arguments: Any) -> object:
+    return service(actor=actor, reason=reason, alarm=alarm, **arguments)
+
+
+# --- restoring ------------------------------------------------------------------------------------------------------
+
+_ADMINISTRATOR: Final = (Role.ADMINISTRATOR,)
+
+
+def restoring(scene: Scene, names: dict[str, str]) -> list[Action]:
+    """The way back, in its order: replace the key, attest again, bring units back, unfreeze, lift."""
+    return [
+        *_rotating(scene, names),
+        *_reattesting(scene),
+        *_executing(scene, names),
+        *_returning(scene, names),
+        *_unfreezing(scene, names),
+        *_lifting(scene, names),
+    ]
+
+
+def _rotating(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
+    rotated = {step.target for step in scene.done(Step.ROTATE)}
+    keys = [key for key in dict.fromkeys([*scene.issuers, scene.alarm.key]) if key in scene.signers]
+    for key in keys:
+        if key not in rotated:
+            yield Action(
+                f"rotate:{key}",
+                _("Note that %(key)s was replaced by a new key") % {"key": _named(key, names)},
+                partial(_call, response.record_rotation, scene.alarm, key=key),
+                roles=_ADMINISTRATOR,
+            )
+
+
+def sound_but_distrusted(scene: Scene) -> list[str]:
+    """Holders whose verification stopped counting only because a key behind it is no longer trusted."""
+    if not scene.done(Step.DISTRUST):
+        return []
+    keys = [step.target for step in scene.done(Step.DISTRUST)]
+    rows = SbtRecord.objects.filter(chain_id=settings.CHAIN_ID, revoked=False, suspended=False)
+    rows = rows.filter(issuer__in=keys) | rows.filter(attestor__in=keys)
+    asked = {step.target for step in scene.done(Step.REATTEST)}
+    bad = (Standing.ISSUER_DISTRUSTED, Standing.ATTESTOR_DISTRUSTED)
+    found = []
+    for record in rows.order_by("pk")[: REATTEST_BATCH * 10]:
+        waits = standing_of(record, scene.distrusted, timezone.now()) in bad
+        if waits and record.address not in scene.suspects and record.address not in asked:
+            found.append(record.address)
+    return found
+
+
+def _reattesting(scene: Scene) -> Iterable[Action]:
+    holders = sound_but_distrusted(scene)
+    if holders:
+        batch = holders[:REATTEST_BATCH]
+        yield Action(
+            "reattest",
+            _("Attest %(count)s sound verifications again with your own key (%(total)s wait)")
+            % {"count": len(batch), "total": len(holders)},
+            partial(_call, response.reattest_batch, scene.alarm, holders=batch),
+            roles=(Role.KYC_OFFICER,),
+        )
+
+
+def _executing(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
+    status = chain_status()
+    now = max(filter(None, [timezone.now(), status.indexed_at]))
+    executed = {step.scheduled_id for step in scene.done(Step.EXECUTE)}
+    standing = {(each.target, each.data): each for each in scene.operations}
+    for step in scene.done(Step.SCHEDULE):
+        operation = standing.get((step.data["to"], step.data["calldata"]))
+        if step.pk not in executed and operation is not None and operation.ready_at <= now:
+            yield Action(
+                f"execute:{step.pk}",
+                _("Carry out what was announced: %(what)s") % {"what": step_words(step, names)},
+                partial(_execute, step),
+                recommended=True,
+                roles=_ADMINISTRATOR,
+            )
+
+
+def _execute(step: ResponseStep, actor: User, _reason: str) -> ResponseStep:
+    return response.execute_scheduled(step=step, actor=actor)
+
+
+def _returning(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
+    """Units that a theft moved and that are still where they went, back to their holder or another wallet of theirs."""
+    announced = {(step.token, step.target) for step in scene.done(Step.SCHEDULE) if "units" in step.data}
+    for token in scene.tokens:
+        for suspect in scene.suspects:
+            row = scene.holding(token, suspect)
+            if row is None or not row.units or (token, suspect) in announced:
+                continue
+            moved = sum(int(move["units"]) for move in scene.moves if move["to"] == suspect)
+            units = min(int(row.units), moved)
+            source = next((move["from"] for move in scene.moves if move["to"] == suspect), "")
+            if not units:
+                continue
+            if source == ZERO_ADDRESS:
+                yield _announcement(
+                    f"burn:{suspect}:{token}",
+                    _("Announce: burn %(units)s wrongly credited units of %(holder)s")
+                    % {"units": f"{units:,}", "holder": _named(suspect, names)},
+                    partial(_call, response.schedule_burn, scene.alarm, token=token, holder=suspect, units=units),
+                )
+                continue
+            for owner in wallets_of_same_person(source):
+                yield _announcement(
+                    f"return:{suspect}:{owner}:{token}",
+                    _("Announce: move %(units)s units of %(holder)s back to %(owner)s")
+                    % {
+                        "units": f"{units:,}",
+                        "holder": _named(suspect, names),
+                        "owner": _named(owner, names),
+                    },
+                    partial(
+                        _call,
+                        response.schedule_forced_transfer,
+                        scene.alarm,
+                        token=token,
+                        holder=suspect,
+                        recipient=owner,
+                        units=units,
+                    ),
+                )
+
+
+def _announcement(code: str, label: str, run: Callable[[User, str], object]) -> Action:
+    return Action(code, label, run, roles=_ADMINISTRATOR)
+
+
+def wallets_of_same_person(address: str) -> list[str]:
+    """This address and the others of the same subject, the others first: the key of this one may be the stolen one."""
+    record = SbtRecord.objects.filter(chain_id=settings.CHAIN_ID, address=address).first()
+    if record is None:
+        return [address]
+    rows = SbtRecord.objects.filter(chain_id=settings.CHAIN_ID, subject=record.subject, revoked=False, suspended=False)
+    others = rows.exclude(address=address).order_by("-pk").values_list("address", flat=True)
+    return [*others[:3], address]
+
+
+def _unfreezing(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
+    announced = {(step.token, step.target) for step in scene.done(Step.SCHEDULE) if "setFrozen" in step.function}
+    for step in scene.done(Step.FREEZE):
+        row = scene.holding(step.token, step.target)
+        if row is not None and row.frozen_units and (step.token, step.target) not in announced:
+            yield _announcement(
+                f"unfreeze:{step.target}:{step.token}",
+                _("Announce: unfreeze what %(holder)s holds of %(security)s")
+                % {"holder": _named(step.target, names), "security": _named(step.token, names)},
+                partial(_call, response.schedule_unfreeze, scene.alarm, token=step.token, holder=step.target),
+            )
+
+
+def _lifting(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
+    alarm = scene.alarm
+    for address in dict.fromkeys(step.target for step in scene.done(Step.SUSPEND)):
+        sbt = scene.sbts.get(address)
+        if sbt is not None and sbt.suspended:
+            yield Action(
+                f"reinstate:{address}",
+                _("Ask the council to lift the suspension of %(holder)s") % {"holder": _named(address, names)},
+                partial(_call, response.lift_suspension, alarm, holder=address),
+                roles=_ADMINISTRATOR,
+            )
+    for token in dict.fromkeys(step.token for step in scene.done(Step.PAUSE)):
+        if token in scene.states and scene.states[token].paused:
+            yield Action(
+                f"unpause:{token}",
+                _("Ask the council to lift the pause of %(security)s") % {"security": _named(token, names)},
+                partial(_call, response.lift_pause, alarm, token=token),
+                roles=_ADMINISTRATOR,
+            )
+    if scene.done(Step.PAUSE_ISSUANCE) and scene.issuance_paused:
+        yield Action(
+            "resume_issuance",
+            _("Ask the council to let verifications be issued again"),
+            partial(_call, response.resume_issuance, alarm),
+            roles=_ADMINISTRATOR,
+        )
+    for key in dict.fromkeys(step.target for step in scene.done(Step.DISTRUST)):
+        if key in scene.distrusted:
+            yield Action(
+                f"trust:{key}",
+                _("Ask the council to trust %(key)s again: only if it was never stolen") % {"key": _named(key, names)},
+                partial(_call, response.restore_trust, alarm, key=key),
+                roles=_ADMINISTRATOR,
+            )
+
+
+# --- doing it --------------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def carry_out(actions: Sequence[Action], *, actor: User, reason: str) -> int:
+    """Do all of `actions`, or none if one is refused. Returns how many."""
+    for action in actions:
+        action.run(actor, reason)
+    return len(actions)
+
+
+def step_words(step: ResponseStep, names: dict[str, str]) -> str:
+    """What a step is, in a few words with whom and what it concerns."""
+    units = f"{int(step.data['units']):,}" if step.data.get("units") else ""
+    who = _named(step.target, names) if step.target else ""
+    recipient = step.data.get("recipient", "")
+    if step.function == "SecurityToken.forcedTransfer":
+        text = _("move %(units)s units of %(holder)s to %(recipient)s")
+    elif step.function == "SecurityToken.setFrozenTokens":
+        text = _("unfreeze the holding of %(holder)s")
+    elif step.function == "SecurityToken.burn":
+        text = _("burn %(units)s units of %(holder)s")
+    else:
+        parts = [part for part in (who, _named(step.token, names) if step.token else "") if part]
+        return ", ".join(parts)
+    return text % {"units": units, "holder": who, "recipient": _named(recipient, names) if recipient else ""}

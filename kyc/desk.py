@@ -1,0 +1,43 @@
+"""What this app answers to the incident desk: who approved an issue, how a token is attested again, and what becomes of
+an application whose token was suspended there."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from chain.models import ChainTransaction
+from chain.registry import IssueSeen, desk
+from kyc.models import Application, AttestationRecord, Decision, Wallet
+from kyc.services import attestations
+from portal.exceptions import DomainError
+from portal.models import User
+
+
+@desk.register_expected_issue
+def is_approved(issue: IssueSeen) -> bool:
+    """Whether two officers approved this person and one of ours signed exactly this attestation."""
+    records = AttestationRecord.objects.filter(
+        holder=issue.holder,
+        subject=issue.subject,
+        attestor=issue.attestor,
+        evidence_hash=issue.evidence_hash,
+        signature__isnull=False,
+    )
+    return any(_has_two_approvals(pk) for pk in set(records.values_list("application_id", flat=True)))
+
+
+def _has_two_approvals(application_id: int) -> bool:
+    verdicts = [Decision.Verdict.APPROVE, Decision.Verdict.CONFIRM]
+    standing = Decision.objects.filter(application=application_id, verdict__in=verdicts, is_standing=True)
+    return len(set(standing.values_list("officer_id", "verdict"))) >= len(verdicts)
+
+
+@desk.register_reattestation
+def reattest(holder: str, actor: User, reason: str) -> ChainTransaction | None:
+    """Renew the holder's token with the actor's own key; the risk rating stays what it was. Raises `DomainError`."""
+    wallet = Wallet.objects.filter(address=holder, is_primary=True).first()
+    application = wallet and Application.objects.filter(user=wallet.user_id).order_by("-id").first()
+    if not application:
+        raise DomainError(_("Nobody here was verified with this address."), code="kyc.reattest.unknown")
+    attestations.renew(application_id=application.pk, officer=actor, reason=reason, risk_rating=application.risk_rating)
+    return application.steps.order_by("-id").select_related("transaction")[0].transaction
