@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db.models import Count
 
 from chain import abi, selectors
+from chain.desk import wording
 from chain.desk.models import Alarm
 from chain.models import Attempt, Contract, EventLog, Holding, Signer
 from chain.types import Standing
@@ -191,7 +192,7 @@ def evidence_lines(alarm: Alarm, names: Mapping[str, str]) -> list[EvidenceLine]
     return [
         EvidenceLine(
             row.at,
-            event_sentence(row.kind, row.event, row.args, names) if row.event else str(row.args.get("detail", "")),
+            event_sentence(row.kind, row.event, row.args, names) if row.event else wording.seen(row),
             row.transaction_hash,
             row.block_number,
         )

@@ -8,7 +8,7 @@ from typing import Final
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from chain.desk.models import Alarm
+from chain.desk.models import Alarm, AlarmEvidence
 
 Kind = Alarm.Kind
 
@@ -56,6 +56,16 @@ def happened(alarm: Alarm, names: Mapping[str, str]) -> str:
         "security": _shown(alarm.token, names, _("a security")),
     }
     return str(HAPPENED[alarm.kind]) % values
+
+
+def seen(evidence: AlarmEvidence) -> str:
+    """What evidence that is no event on the chain says."""
+    args = evidence.args
+    if args.get("what") == "admissions":
+        return _("%(count)s admissions within %(minutes)s minutes.") % args
+    if args.get("what") == "mints":
+        return _("%(count)s credits of new units within %(minutes)s minutes.") % args
+    return str(args.get("detail") or _("The holder reported it here."))
 
 
 def _shown(address: str, names: Mapping[str, str], unknown: str | Promise) -> str:
