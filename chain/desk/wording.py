@@ -62,9 +62,9 @@ def seen(evidence: AlarmEvidence) -> str:
     """What evidence that is no event on the chain says."""
     args = evidence.args
     if args.get("what") == "admissions":
-        return _("%(count)s admissions within %(minutes)s minutes.") % args
+        return str(_("%(count)s admissions within %(minutes)s minutes.") % args)
     if args.get("what") == "mints":
-        return _("%(count)s credits of new units within %(minutes)s minutes.") % args
+        return str(_("%(count)s credits of new units within %(minutes)s minutes.") % args)
     return str(args.get("detail") or _("The holder reported it here."))
 
 

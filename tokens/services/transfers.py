@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
-from chain.gateway import parse_address
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
 from chain import operations
+from chain.gateway import parse_address
 from chain.services import enqueue
 from kyc.selectors import wallets_for
 from portal import audit

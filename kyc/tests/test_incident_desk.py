@@ -1,0 +1,82 @@
+"""What this app answers to the incident desk, on the real node."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from chain import services as chain_services
+from chain.desk.models import Alarm, ResponseStep
+from chain.gateway import gateway
+from chain.models import Signer
+from chain.services.alarms import start_watching_here
+from chain.services.response import ResponseRefused
+from chain.types import SignerRole, Standing
+from kyc import services
+from kyc.models import Decision
+from kyc.tests.test_issue_token import active, address, officer_key  # noqa: F401 (fixtures)
+
+pytestmark = [pytest.mark.django_db, pytest.mark.chain]
+
+
+@pytest.fixture
+def watched(platform):
+    """The platform's set-up is behind us; from here on everything is looked at."""
+    chain_services.run_index_step()
+    start_watching_here()
+
+
+def look() -> list[str]:
+    chain_services.run_index_step()
+    assert chain_services.run_alarm_sweep()
+    return sorted(Alarm.objects.values_list("kind", flat=True))
+
+
+def test_a_person_approved_by_two_officers_raises_no_alarm(watched, active):  # noqa: F811
+    assert look() == []
+
+
+def test_a_token_whose_approval_was_taken_back_raises_one(watched, active):  # noqa: F811
+    Decision.objects.filter(application=active, verdict="confirm").update(is_standing=False)
+    assert look() == ["unapproved_issue"]
+
+
+def test_sound_tokens_are_attested_again_with_another_officers_key(
+    watched,
+    active,
+    reviewer,
+    second_reviewer,
+    platform,
+    settle,  # noqa: F811
+):
+    first, second = Signer.objects.filter(role=SignerRole.ATTESTOR).order_by("pk")
+    assert gateway().standing(address(active)) == Standing.EFFECTIVE
+    chain_services.distrust_key(
+        key=first.address, since=timezone.now() - timedelta(days=1), actor=reviewer, reason="stolen"
+    )
+    settle()
+    assert gateway().standing(address(active)) == Standing.ATTESTOR_DISTRUSTED
+    services.set_officer_key(user=reviewer, address=second.address, actor="test", signer=second)
+    steps = chain_services.reattest_batch(holders=[address(active)], actor=reviewer, reason="sound")
+    assert [step.target for step in steps] == [address(active)]
+    settle()
+    assert gateway().standing(address(active)) in (Standing.EFFECTIVE, Standing.PENDING)
+    assert look() == []
+
+
+def test_one_holder_who_cannot_be_attested_stops_the_batch_and_is_named(
+    watched,
+    active,
+    reviewer,
+    platform,  # noqa: F811
+):
+    spare = Signer.objects.filter(role=SignerRole.ATTESTOR).order_by("-pk")[0]
+    services.set_officer_key(user=reviewer, address=spare.address, actor="test", signer=spare)
+    stranger = "0x" + "1" * 40
+    with pytest.raises(ResponseRefused, match=stranger):
+        chain_services.reattest_batch(holders=[address(active), stranger], actor=reviewer, reason="sound")
+    active.refresh_from_db()
+    assert active.state == "active"
+    assert not ResponseStep.objects.exists()
