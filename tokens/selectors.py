@@ -146,7 +146,8 @@ def _holding(security: Security, row: BalanceView, wallet_kind: str) -> HoldingV
         wallet_kind=wallet_kind,
         units=row.units,
         final_units=row.final_units,
-        frozen_units=row.frozen_units,
+        # Frozen is what is held and frozen: a freeze may be for more than that (ERC-7943).
+        frozen_units=min(row.frozen_units, row.units),
         is_admitted=row.is_admitted,
     )
 
@@ -282,7 +283,7 @@ def holders_report(security: Security) -> HoldersReport:
             name=people[row.holder].name if row.holder in people else "",
             units=row.units,
             final_units=row.final_units,
-            frozen_units=row.frozen_units,
+            frozen_units=min(row.frozen_units, row.units),
             is_admitted=row.is_admitted,
         )
         for row in rows
