@@ -45,6 +45,8 @@ _POWER: Final = frozenset(
         "RoleGranted", "RoleRevoked", "RoleAdminChanged", "RoleGuardianChanged", "RoleGrantDelayChanged",
         "TargetAdminDelayUpdated", "TargetClosed", "TargetFunctionRoleUpdated", "ActivationDelaySet",
         "IssuanceLimitSet", "AttestorCodeAllowed", "LimitsSet", "AuthorisedAmountRaised",
+        # of the timelock and the Safes that administer the manager
+        "MinDelayChange", "AddedOwner", "RemovedOwner", "ChangedThreshold", "EnabledModule", "ChangedGuard",
     }
 )  # fmt: skip
 #: What only a key with a role can do → that role, and how urgent it is if we did not do it. What the council does is
@@ -306,6 +308,9 @@ def signs_in(logs: Sequence[EventLog]) -> list[Sign]:
             found += _of_security(log, around)
         elif kind == Contract.Kind.ACCESS_MANAGER:
             found += _of_manager(log, around)
+        elif log.event == "CallScheduled" and not around.is_ours(log):
+            cause = f"timelock:{log.args['id']}"
+            found.append(_sign(log, Kind.FOREIGN_SCHEDULE, Severity.ACT, cause, kind, key=log.address))
         if log.event in _POWER:
             found += _of_power(log, around, kind)
     rule = current_rule()

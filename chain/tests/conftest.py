@@ -92,4 +92,8 @@ def scene(platform: Platform, settle: Callable[[], None]) -> Scene:
 
 
 def configure(platform: Platform, token: str) -> None:
-    ask(operations.configure_security_token(token), platform.signer(SignerRole.ADMIN), "configure")
+    call = operations.configure_security_token(token)
+    if hasattr(services, "request"):
+        services.request(role=SignerRole.ADMIN, call=call, idempotency_key="configure", purpose="test")
+    else:
+        ask(call, platform.signer(SignerRole.ADMIN), "configure")
