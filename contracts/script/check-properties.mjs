@@ -1,0 +1,71 @@
+#!/usr/bin/env node
+// Holds docs/security/properties.md and the tests together:
+//   - properties are numbered P-001, P-002, … without a gap, at least 150 of them;
+//   - each names a test that exists in contracts/test, as `Contract.test`;
+//   - each test is named by a property, so that none is there without saying what for;
+//   - every state-changing function of the two contracts is in the table of contracts/test/Access.t.sol or in OPEN below.
+// Exit status 1 and the reasons, if not.
+
+import { readFileSync, readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const LEAST = 150;
+/** Functions anybody may call, because they act on the caller's own things, or refuse everybody. */
+const OPEN = {
+  InvestorSBT: ["voidAttestation", "approve", "setApprovalForAll", "transferFrom", "safeTransferFrom", "setAuthority"],
+  SecurityToken: ["transfer", "transferFrom", "approve", "permit", "objectToRecovery", "setAuthority"],
+};
+
+const contracts = dirname(dirname(fileURLToPath(import.meta.url)));
+const root = dirname(contracts);
+const read = (...path) => readFileSync(join(...path), "utf8");
+
+/** Names of the tests as `Contract.test`, from the sources. */
+function tests() {
+  const found = new Set();
+  for (const file of readdirSync(join(contracts, "test"), { recursive: true }).map(String).filter((name) => name.endsWith(".sol"))) {
+    let contract = "";
+    for (const line of read(contracts, "test", file).split("\n")) {
+      contract = /^(?:abstract )?contract (\w+)/.exec(line)?.[1] ?? contract;
+      const name = /^    function (test\w*|invariant_\w*|check_\w*)\(/.exec(line)?.[1];
+      if (name) found.add(`${contract}.${name}`);
+    }
+  }
+  return found;
+}
+
+const problems = [];
+const existing = tests();
+const named = new Set();
+const properties = read(root, "docs", "security", "properties.md").split("\n").filter((line) => line.startsWith("- **P-"));
+properties.forEach((line, index) => {
+  const number = `P-${String(index + 1).padStart(3, "0")}`;
+  if (!line.startsWith(`- **${number}** `)) problems.push(`expected ${number}: ${line.slice(0, 40)}`);
+  const after = line.slice(line.lastIndexOf(" — ") + 3);
+  const names = [...after.matchAll(/`(\w+\.\w+)`/g)].map((match) => match[1]);
+  if (!line.includes(" — ") || names.length === 0) problems.push(`${number} names no test`);
+  for (const name of names) {
+    named.add(name);
+    if (!existing.has(name)) problems.push(`${number} names ${name}, which does not exist`);
+  }
+});
+if (properties.length < LEAST) problems.push(`${properties.length} properties, at least ${LEAST} are wanted`);
+for (const name of existing) if (!named.has(name)) problems.push(`${name} belongs to no property`);
+
+const access = read(contracts, "test", "Access.t.sol");
+for (const [contract, open] of Object.entries(OPEN)) {
+  const target = contract === "InvestorSBT" ? "sbt" : "token";
+  for (const entry of JSON.parse(read(root, "chain", "abi", `${contract}.json`)).abi) {
+    if (entry.type !== "function" || ["view", "pure"].includes(entry.stateMutability) || open.includes(entry.name)) continue;
+    const signature = `${entry.name}(${entry.inputs.map(({ type }) => type).join(",")})`;
+    if (!access.includes(`${target}.${entry.name},`) && !access.includes(`"${signature}"`)) problems.push(`Access.t.sol leaves out ${contract}.${signature}`);
+  }
+}
+
+if (problems.length > 0) {
+  console.error(problems.join("\n"));
+  process.exitCode = 1;
+} else {
+  console.log(`${properties.length} properties, ${existing.size} tests`);
+}
