@@ -82,6 +82,9 @@ bench-gas: setup ## gas of the contracts, ending in a RATIO line
 bench-index: setup ## how fast the chain is read, ending in a RATIO line
 	@$(RUN) with-services -- $(BIN)/python bench/index.py
 
+drill: setup ## every theft drill on a node of its own; the report goes to .run/drills, the exit status tells
+	@$(RUN) with-services -- $(BIN)/python manage.py run_drills --report .run/drills
+
 screenshots: setup ## take the pictures of docs/screenshots again
 	@sh tests/run.sh screenshots
 
@@ -89,4 +92,4 @@ clean: ## remove what can be made again (not the demo's data)
 	@rm -rf .venv node_modules frontend/dist staticfiles contracts/out contracts/cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo demo-detached demo-stop demo-memory demo-reset smoke test test-contracts test-python test-browser qa bench bench-gas bench-index screenshots clean
+.PHONY: help setup demo demo-detached demo-stop demo-memory demo-reset smoke test test-contracts test-python test-browser qa bench bench-gas bench-index drill screenshots clean
