@@ -16,7 +16,7 @@ from chain.services.response import ResponseRefused
 from chain.types import SignerRole, Standing
 from kyc import services
 from kyc.models import Decision
-from kyc.tests.test_issue_token import active, address, officer_key  # noqa: F401 (fixtures)
+from kyc.tests.conftest import address
 
 pytestmark = [pytest.mark.django_db, pytest.mark.chain]
 
