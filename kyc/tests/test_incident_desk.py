@@ -34,11 +34,11 @@ def look() -> list[str]:
     return sorted(Alarm.objects.values_list("kind", flat=True))
 
 
-def test_a_person_approved_by_two_officers_raises_no_alarm(watched, active):  # noqa: F811
+def test_a_person_approved_by_two_officers_raises_no_alarm(watched, active):
     assert look() == []
 
 
-def test_a_token_whose_approval_was_taken_back_raises_one(watched, active):  # noqa: F811
+def test_a_token_whose_approval_was_taken_back_raises_one(watched, active):
     Decision.objects.filter(application=active, verdict="confirm").update(is_standing=False)
     assert look() == ["unapproved_issue"]
 
@@ -49,7 +49,7 @@ def test_sound_tokens_are_attested_again_with_another_officers_key(
     reviewer,
     second_reviewer,
     platform,
-    settle,  # noqa: F811
+    settle,
 ):
     first, second = Signer.objects.filter(role=SignerRole.ATTESTOR).order_by("pk")
     assert gateway().standing(address(active)) == Standing.EFFECTIVE
@@ -70,7 +70,7 @@ def test_one_holder_who_cannot_be_attested_stops_the_batch_and_is_named(
     watched,
     active,
     reviewer,
-    platform,  # noqa: F811
+    platform,
 ):
     spare = Signer.objects.filter(role=SignerRole.ATTESTOR).order_by("-pk")[0]
     services.set_officer_key(user=reviewer, address=spare.address, actor="test", signer=spare)
