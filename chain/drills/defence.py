@@ -146,8 +146,8 @@ class Defence:
 
     # --- containing --------------------------------------------------------------------------------------------------
 
-    def contain(self) -> None:
-        """Stop the security, stop trusting the keys, suspend who profited, cancel what waits, take the roles away."""
+    def stop(self) -> None:
+        """Stop the security, stop trusting the keys, suspend who profited, cancel what waits: all that acts at once."""
         world = self.world
         if "pause" not in self.without and not self._paused():
             self.officer(ChainRole.TOKEN_GUARDIAN, operations.pause(world.token))
@@ -157,8 +157,17 @@ class Defence:
             self._distrust()
         self._suspend()
         self._cancel_operations()
+
+    def replace_keys(self) -> None:
+        """Take every role from the stolen keys and give it to new ones; that has to wait for the administrators' delay."""
         if "rotate" not in self.without:
             self._rotate()
+
+    def watch(self) -> None:
+        """What the desk does while a change waits for its delay: whatever is new is stopped as well."""
+        self.notice()
+        self._suspend()
+        self._cancel_operations()
 
     def _distrust(self) -> None:
         guilty = self._with_role(SignerRole.SBT_ISSUER) | self._with_role(SignerRole.ATTESTOR)
@@ -174,7 +183,7 @@ class Defence:
     def _suspend(self) -> None:
         if "suspend" in self.without:
             return
-        reported = {wallet for person in self.reported for wallet in person.wallets}
+        reported = {person.wallets[0] for person in self.world.investors if self._lost_key(person)}
         for address in sorted(self.found.suspects | reported):
             if gateway().standing(address) in (Standing.EFFECTIVE, Standing.PENDING):
                 self.officer(ChainRole.SBT_GUARDIAN, operations.suspend_sbt(address))
@@ -195,8 +204,8 @@ class Defence:
                 self.note("officers", "cancelled", what=_function_of(data))
 
     def _rotate(self) -> None:
-        """Take every role from the stolen keys and give it to new ones. Addresses never get a role twice."""
-        held = [(role, name) for role, name in {**_OFFICERS, **_SERVER}.items() if self._with_role(name)]
+        """One revocation and one grant for every stolen key. Addresses never get a role twice."""
+        held = self._held_by_stolen_keys()
         calls: list[Call] = []
         for role, name in held:
             old = self.world.signer(name)
@@ -212,6 +221,10 @@ class Defence:
         self.decide(calls)
         for _role, name in held:
             self.note("officers", "rotated", key=name)
+
+    def _held_by_stolen_keys(self) -> list[tuple[ChainRole, str]]:
+        """Roles of ours whose present key was used by somebody else."""
+        return [(role, name) for role, name in {**_OFFICERS, **_SERVER}.items() if self._with_role(name)]
 
     def _replace_attestors(self) -> list[Call]:
         calls: list[Call] = []
@@ -229,6 +242,9 @@ class Defence:
     def restore(self) -> None:
         """Bring units, freezes, admissions, SBTs and the service back to what the register says. Takes as long as it takes."""
         self.notice()
+        if self._held_by_stolen_keys():  # found out only now: first stop it, then restore
+            self.stop()
+            self.replace_keys()
         self._cancel_operations()
         self._lift_issuance()
         self._new_wallets()

@@ -11,9 +11,21 @@ from django.db import transaction
 
 from chain.drills.defence import CALLED_SECONDS, Defence
 from chain.drills.keys import Key
-from chain.drills.record import CLOCK, OFFICERS, PLATFORM, THIEF, Observer, Result, Silent, Span, Step
-from chain.drills.record import holdings, missing_units, thief_units
-from chain.drills.thief import QUIET, Thief, Try
+from chain.drills.record import (
+    CLOCK,
+    OFFICERS,
+    PLATFORM,
+    THIEF,
+    Observer,
+    Result,
+    Silent,
+    Span,
+    Step,
+    holdings,
+    missing_units,
+    thief_units,
+)
+from chain.drills.thief import QUIET, Move, Thief, Try
 from chain.drills.world import DAY, HOUR, DrillBroken, World
 
 #: How the thief goes about it.
@@ -104,9 +116,21 @@ class Scene:
 
     def contain(self) -> None:
         watch = _Watch(self)
-        self.defence.contain()
+        self.defence.stop()
         self.result.contain = self.result.contain or watch.span()
         self.note(OFFICERS, "contained")
+        self._replace_keys()
+
+    def _replace_keys(self) -> None:
+        self.world.meanwhile = self._meanwhile
+        self.defence.replace_keys()
+        self.world.meanwhile = None
+
+    def _meanwhile(self) -> None:
+        """While the replacing of a key waits for its delay: the thief goes on, and the desk watches."""
+        if self.thief.keys:
+            self.seize("while the key is being replaced")
+        self.defence.watch()
 
     def restore(self) -> None:
         watch = _Watch(self)
@@ -132,7 +156,7 @@ class Scene:
             self.seize("a day later")
             self.wait(8 * DAY)
             self.seize("nine days later")
-            self.defence.contain()
+            self.contain()
         self.restore()
         self.answer_again()
 
@@ -148,18 +172,15 @@ class Scene:
     def _race_the_first_response(self) -> None:
         plan = self.thief.plan()
 
-        def race() -> None:
-            sent = self.thief.race(plan, phase="in the same block")
-            self._raced = sent
-
-        self._raced: list[Any] = []
-        self.defence.watched = race
+        raced: list[tuple[Move, str]] = []
+        self.defence.watched = lambda: raced.extend(self.thief.race(plan, phase="in the same block"))
         watch = _Watch(self)
-        self.defence.contain()
-        won = self.thief.settle_race(self._raced, phase="in the same block")
+        self.defence.stop()
+        won = self.thief.settle_race(raced, phase="in the same block")
         self.result.contain = watch.span()
-        self.note(THIEF, "raced", count=len(self._raced), won=won)
+        self.note(THIEF, "raced", count=len(raced), won=won)
         self.detect()
+        self._replace_keys()
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -212,6 +233,7 @@ def run_one(
     finally:
         world.node.set_automine(True)
         world.node.revert(snapshot)
+        world.meanwhile = None
         for person, before, signer in zip(world.investors, wallets, signers, strict=True):
             person.wallets, person.signer = before, signer
     return result

@@ -69,7 +69,7 @@ class Key:
     def attest(self, attested: Attestation) -> bytes:
         """65 bytes over the attestation, as an officer's wallet gives them."""
         signature = self.private.sign_msg_hash(attestation.digest(attested))
-        return signature.r.to_bytes(32, "big") + signature.s.to_bytes(32, "big") + bytes([27 + signature.v])
+        return bytes(signature.r.to_bytes(32, "big") + signature.s.to_bytes(32, "big") + bytes([27 + signature.v]))
 
     def raw(self, rpc: Rpc, call: Call, *, nonce: int, tip: int = USUAL_TIP) -> bytes:
         """Signed EIP-1559 bytes (EIP-2718 type 2)."""

@@ -58,8 +58,8 @@ def svg(holdings: Mapping[str, int], *, title: str) -> SafeString:
             bar.kind,
             _LABEL,
             y + 5,
-            max(min(bar.units / most, 1.0) * (_WIDTH - _LABEL - 60), 1 if bar.units else 0),
-            _LABEL + min(bar.units / most, 1.0) * (_WIDTH - _LABEL - 60) + 6,
+            max(_length(bar.units, most), 1 if bar.units else 0),
+            _LABEL + _length(bar.units, most) + 6,
             y + 17,
             f"{bar.units:,}",
         )
@@ -67,8 +67,8 @@ def svg(holdings: Mapping[str, int], *, title: str) -> SafeString:
     ]
     body = format_html_join(
         "",
-        '<text x="0" y="{}">{}</text><rect class="bar-{}" x="{}" y="{}" height="16" width="{:.1f}" rx="2"/>'
-        '<text x="{:.1f}" y="{}" class="bar-units">{}</text>',
+        '<text x="0" y="{}">{}</text><rect class="bar-{}" x="{}" y="{}" height="16" width="{}" rx="2"/>'
+        '<text x="{}" y="{}" class="bar-units">{}</text>',
         rows,
     )
     return format_html(
@@ -79,3 +79,7 @@ def svg(holdings: Mapping[str, int], *, title: str) -> SafeString:
         max(len(lines), 1) * _ROW,
         body,
     )
+
+
+def _length(units: int, most: int) -> int:
+    return round(min(units / most, 1.0) * (_WIDTH - _LABEL - 60))

@@ -160,7 +160,7 @@ def d5(scene: Scene) -> None:
         scene.expect(scene.result.most_held_by_thief == 0, "units moved")
         return
     limit = int(gateway().read("InvestorSBT", world.sbt, "issuanceLimitPerDay")[0])
-    forged = [holder for holder in _forge(scene, issuer, attestor, limit)]
+    forged = list(_forge(scene, issuer, attestor, limit))
     scene.note(THIEF, "issued", count=len(forged))
     scene.expect(len(forged) <= limit // 2, f"{len(forged)} SBTs at once, the limit is {limit // 2}")
     scene.expect(bool(forged), "nothing was issued: the drill shows nothing")
@@ -443,13 +443,14 @@ def d12(scene: Scene) -> None:
 
 def _falsify_register(scene: Scene) -> None:
     world = scene.world
-    template = SbtRecord.objects.filter(address=world.investors[0].wallet).values().get()
-    template.pop("id")
-    SbtRecord.objects.create(**(template | {"address": world.stranger.address, "token_id": 10**6}))
-    held = Holding.objects.filter(holder=world.investors[0].wallet, token=world.token)
-    row = held.values().get()
-    row.pop("id")
-    Holding.objects.create(**(row | {"holder": world.stranger.address}))
+    world.node.mine(3)  # what is final is compared
+    world.read_index()
+    invented = SbtRecord.objects.get(address=world.investors[0].wallet)
+    invented.pk, invented.address, invented.token_id = None, world.stranger.address, 10**6
+    invented.save(force_insert=True)
+    held = Holding.objects.get(holder=world.investors[0].wallet, token=world.token)
+    held.pk, held.holder, held.final_units = None, world.stranger.address, held.units
+    held.save(force_insert=True)
     scene.note(THIEF, "falsified")
     agent, bob = world.signer(SignerRole.TOKEN_AGENT), own_key(world.investors[1])
     (admitted,) = world.carry_out(world.ask(operations.admit(world.token, [world.stranger.address]), agent))
@@ -458,8 +459,6 @@ def _falsify_register(scene: Scene) -> None:
         bob, operations.transfer(world.token, world.stranger.address, 1), phase="deceiving", arguments="stranger, 1"
     )
     scene.expect_refused(outcome, code="SecurityToken_Restricted(21)")
-    world.node.mine(3)
-    world.read_index()
     services.run_reconciliation()
     noticed = Incident.objects.filter(closed_at=None, kind="chain.ledger_differs").exists()
     scene.expect(noticed, "the comparison with the chain did not notice the falsified register")

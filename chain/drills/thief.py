@@ -23,9 +23,11 @@ from chain.rpc import RpcError, as_hex
 from chain.types import Attestation, Call, ChainRole, SignerRole
 
 #: Combinations of arguments tried for one function in one round.
-MAX_VARIANTS: Final = 40
+MAX_VARIANTS: Final = 36
 #: Successes of one function in one round, by one key: enough for one against everybody.
 MAX_DONE: Final = 6
+#: How many of them, spread over all, are tried before a function that does not gain is given up.
+SPREAD: Final = 6
 #: Rounds over everything; a chain of steps needs one round per step.
 ROUNDS: Final = 4
 #: What gains comes first, what only destroys (and may stop the thief himself) last. Everything else is in between.
@@ -35,7 +37,15 @@ _LAST: Final = (
     "suspend", "distrust", "pauseIssuance", "pause", "setTargetClosed",
 )  # fmt: skip
 #: Giving power up, or only burdening oneself: not what a thief does.
-_POINTLESS: Final = frozenset({"renounceRole", "voidAttestation", "consumeScheduledOp", "approve", "permit"})
+#: Nor is answering as a receiver of other tokens, or opening a Safe of one's own: anybody may, and it touches nothing.
+_POINTLESS: Final = frozenset(
+    {
+        *("renounceRole", "voidAttestation", "consumeScheduledOp", "approve", "permit"),
+        *("onERC721Received", "onERC1155Received", "onERC1155BatchReceived"),
+        *("createProxyWithNonce", "createChainSpecificProxyWithNonce", "createProxyWithCallback"),
+        *("createProxyWithNonceL2", "createChainSpecificProxyWithNonceL2"),
+    }
+)
 #: What can be prepared without anything moving: a patient thief does only this at first.
 QUIET: Final = frozenset({"issue", "renew", "admit", "announceRecovery", "schedule", "grantRole"})
 #: Errors that do not depend on the arguments: no further variant is worth a try.
@@ -85,9 +95,11 @@ class Power:
 
 def roles_of(world: World, address: str) -> dict[int, int]:
     """Role → execution delay, for every role the AccessManager says `address` holds now."""
+    asked = [abi.encode_call("AccessManager", "hasRole", int(role), address) for role in ChainRole]
+    answers = world.rpc.gather([("eth_call", [{"to": world.manager, "data": as_hex(c)}, "latest"]) for c in asked])
     held: dict[int, int] = {}
-    for role in ChainRole:
-        member, delay = gateway().read("AccessManager", world.manager, "hasRole", int(role), address)
+    for role, answer in zip(ChainRole, answers, strict=True):
+        member, delay = abi.decode_result("AccessManager", "hasRole", bytes.fromhex(answer[2:]))
         if member:
             held[int(role)] = int(delay)
     return held
@@ -133,11 +145,11 @@ class Arguments:
     """Self-serving values for any parameter, by its type and what its name suggests."""
 
     def __init__(
-        self, world: World, key: Key, stolen: Sequence[Key], captured: Sequence[tuple[Any, str, bytes]]
+        self, world: World, key: Key, attestors: Sequence[Key], captured: Sequence[tuple[Any, str, bytes]]
     ) -> None:
         self.world = world
         self.key = key
-        self.attestors = [k for k in stolen if int(ChainRole.ATTESTOR) in roles_of(world, k.address)]
+        self.attestors = attestors
         self.captured = captured
         victims = [wallet for person in world.investors for wallet in person.wallets]
         self.victims = [wallet for wallet in victims if wallet != key.address]
@@ -159,7 +171,7 @@ class Arguments:
         product = itertools.product(*choices)
         return list(itertools.islice((v for v in product if _sensible(inputs, v)), MAX_VARIANTS))
 
-    def _values(self, kind: str, name: str, function: str) -> list[Any]:  # noqa: PLR0911 (one line per type)
+    def _values(self, kind: str, name: str, function: str) -> list[Any]:
         world = self.world
         if kind == "address":
             if name == "target":
@@ -178,7 +190,7 @@ class Arguments:
         if kind in ("uint32", "uint48"):
             return [0, world.now()]
         if kind == "uint256":
-            return self.amounts + [2**96] if "uthorised" not in name else [10**9]
+            return [*self.amounts, 2**96] if "uthorised" not in name else [10**9]
         if kind == "bytes4[]":
             return [[s for f in ("mint", "forcedTransfer") for s in abi.artifact("SecurityToken").selectors_of(f)]]
         if kind == "bytes[]":
@@ -208,7 +220,10 @@ class Arguments:
     def _managed(self, function: str) -> list[tuple[Any, ...]]:
         """Operations in the AccessManager: what gains, asked of the token and of the manager itself."""
         world, me = self.world, self.own[0]
-        token = lambda name, *args: (world.token, abi.encode_call("SecurityToken", name, *args))  # noqa: E731
+
+        def token(name: str, *args: Any) -> tuple[str, bytes]:
+            return world.token, abi.encode_call("SecurityToken", name, *args)
+
         wanted = [token("forcedTransfer(address,address,uint256)", v, me, n)
                   for v, n in world.balances(self.victims).items() if n]  # fmt: skip
         wanted += [token("reverseRedemption", me, 1, b"\0" * 32), token("burn", self.victims[0], 1, b"\0" * 32)]
@@ -241,6 +256,10 @@ class Thief:
     tries: list[Try] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
     first_at: int = 0
+    #: (contract, selector, key) that were refused whatever the arguments, in this round of everything.
+    _shut: set[tuple[str, bytes, str]] = field(default_factory=set)
+    _known: dict[str, list[Power]] = field(default_factory=dict)
+    _attestors: list[Key] = field(default_factory=list)
     #: Functions that went through at least once.
     used: set[str] = field(default_factory=set)
 
@@ -251,6 +270,9 @@ class Thief:
         """
         done: list[Move] = []
         spent: Counter[tuple[str, str]] = Counter()
+        self._shut.clear()
+        self._known.clear()
+        self._attestors = [k for k in self.keys if int(ChainRole.ATTESTOR) in roles_of(self.world, k.address)]
         for _round in range(ROUNDS):
             before = len(done)
             for key in self._everyone():
@@ -266,16 +288,23 @@ class Thief:
 
     def _round(self, key: Key, phase: str, only: frozenset[str] | None, spent: Counter[tuple[str, str]]) -> list[Move]:
         stolen = any(key is each for each in self.keys)
-        held = roles_of(self.world, key.address) if stolen else {}
-        arguments = Arguments(self.world, key, self.keys, self.captured)
+        if not stolen and not self.world.balance(key.address):
+            return []
+        arguments = Arguments(self.world, key, self._attestors, self.captured)
         done: list[Move] = []
-        for power in powers(self.world, held):
+        for power in self._powers(key, stolen=stolen):
             if only is not None and power.function.name not in only:
                 continue
             if not stolen and power.function.name not in ("transfer", "transferFrom"):
                 continue
             done += self._use(key, power, arguments, phase, spent)
         return done
+
+    def _powers(self, key: Key, *, stolen: bool) -> list[Power]:
+        """What the key may call, looked up once per `seize`."""
+        if key.address not in self._known:
+            self._known[key.address] = powers(self.world, roles_of(self.world, key.address) if stolen else {})
+        return self._known[key.address]
 
     def _use(
         self, key: Key, power: Power, arguments: Arguments, phase: str, spent: Counter[tuple[str, str]]
@@ -285,9 +314,11 @@ class Thief:
             return []
         refusals: Counter[str] = Counter()
         done: list[Move] = []
-        answers = self._would(moves[:1])
-        if not (answers[0] and answers[0].startswith(_SHUT)):
-            answers += self._would(moves[1:])
+        if (power.address, power.function.selector, key.address) in self._shut:
+            return []
+        moves, answers = self._rehearse(moves, thorough=power.function.name in _FIRST)
+        if all(reason.startswith(_SHUT) for reason in answers):
+            self._shut.add((power.address, power.function.selector, key.address))
         for move, reason in zip(moves, answers, strict=False):
             identity = (power.name, key.address)
             if reason:
@@ -299,6 +330,22 @@ class Thief:
         for reason, times in refusals.items():
             self._note(Try(phase, key.name, power.name, "", reason, times))
         return done
+
+    def _rehearse(self, moves: list[Move], *, thorough: bool) -> tuple[list[Move], list[str]]:
+        """What the chain would answer to the moves that are worth asking about.
+
+        One refusal that does not depend on the arguments is enough. Where a spread of variants is refused for one and
+        the same reason, the rest is left out, unless the function is one that gains.
+        """
+        first = self._would(moves[:1])
+        if first[0].startswith(_SHUT):
+            return moves[:1], first
+        spread = moves[1:] if thorough else moves[1 :: max(len(moves) // SPREAD, 1)]
+        answers = first + self._would(spread)
+        if thorough or len({_name_of(reason) for reason in answers}) == 1:
+            return [moves[0], *spread], answers
+        rest = [move for move in moves[1:] if move not in spread]
+        return [moves[0], *spread, *rest], answers + self._would(rest)
 
     def _would(self, moves: Sequence[Move]) -> list[str]:
         requests = [("eth_call", [call_request(m.key.address, m.call), "latest"]) for m in moves]
@@ -373,6 +420,11 @@ class Thief:
         if isinstance(value, list | tuple):
             return "[" + ", ".join(self._word(each) for each in value) + "]"
         return str(value)
+
+
+def _name_of(reason: str) -> str:
+    """The error without its arguments."""
+    return reason.split("(")[0] if not reason.startswith("SecurityToken_Restricted") else reason
 
 
 def _call(power: Power, values: tuple[Any, ...]) -> Call:

@@ -7,7 +7,7 @@ the chain is reverted after every drill.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -74,6 +74,8 @@ class World:
     stranger: Key
     #: Rows of the outbox that somebody else slipped in: no business of ours stands behind them.
     forged: list[int] = field(default_factory=list)
+    #: What goes on while officers wait for a delay of their own: thieves do not sleep, and the desk watches.
+    meanwhile: Callable[[], None] | None = None
 
     @property
     def rpc(self) -> Rpc:
@@ -93,6 +95,15 @@ class World:
         self.node.pass_time(max(seconds, 1))
         waiting = ChainTransaction.objects.filter(state=State.QUEUED, not_before__isnull=False)
         waiting.update(not_before=F("not_before") - timedelta(seconds=seconds))
+
+    def wait_for_officers(self, seconds: int) -> None:
+        """Let a delay of the officers' own pass, in halves; what goes on meanwhile goes on in each of them."""
+        for _half in range(2):
+            self.pass_time(seconds // 2 + 1)
+            if self.meanwhile is not None:
+                goes_on, self.meanwhile = self.meanwhile, None  # nothing waits within the waiting
+                goes_on()
+                self.meanwhile = goes_on
 
     # --- our own services -------------------------------------------------------------------------------------------
 
@@ -250,7 +261,15 @@ def build(node: Anvil) -> World:
     stranger = Key("stranger")
     fund(node, [alice.address, stranger.address, *(key.address for key in own.values())])
     world = World(
-        node, addresses["AccessManager"], addresses["InvestorSBT"], "", people[:3], *people[3:], stranger=stranger
+        node,
+        addresses["AccessManager"],
+        addresses["InvestorSBT"],
+        "",
+        people[:3],
+        mule=people[3],
+        second_mule=people[4],
+        friend=people[5],
+        stranger=stranger,
     )
     fund(node, list(Signer.objects.values_list("address", flat=True)))
     world.token = _issue_security(world, people)

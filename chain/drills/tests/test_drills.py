@@ -11,14 +11,16 @@ import pytest
 from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
-from chain.drills import engine, report, stage, wording
+from chain.drills import report, stage, wording
 from chain.drills.defence import Defence
 from chain.drills.engine import HURRIED, Drill, Scene, run_one
 from chain.drills.record import Result
 from chain.drills.scenarios import DRILLS, HOT_ROLES, d3, d5, d6, d7, hot_pairs, key_of, named
 from chain.drills.thief import powers, roles_of
-from chain.drills.world import World
+from chain.drills.world import DAY, HOUR, World
 from chain.types import ChainRole, SignerRole
+
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +93,7 @@ def test_without_the_council_the_controller_gets_away_with_it(world: World) -> N
     def waits_out(scene: Scene) -> None:
         scene.steal(key_of(scene.world, SignerRole.TOKEN_CONTROLLER))
         scene.seize("first")
-        scene.wait(engine.DAY + engine.HOUR)
+        scene.wait(DAY + HOUR)
         scene.seize("a day later")
 
     asleep = run_one(world, Drill("D7", (HURRIED,), waits_out), HURRIED)
