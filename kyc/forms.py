@@ -241,7 +241,11 @@ class DecisionForm(forms.Form):
         help_text=_("Needed to approve; sets the next review."),
     )
     evidence = forms.ModelChoiceField(
-        label=_("Document"), queryset=Evidence.objects.none(), required=False, help_text=_("Needed to send back.")
+        label=_("Document"),
+        queryset=Evidence.objects.none(),
+        required=False,
+        empty_label=_("Choose"),
+        help_text=_("Needed to send back."),
     )
     reason = _reason()
 

@@ -9,7 +9,6 @@ from datetime import date, datetime, timedelta
 
 from django.db import models
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
@@ -18,6 +17,7 @@ from kyc.models import Application, Decision, Party, SearchTerm, Wallet
 from kyc.names import tidy, tidy_kana
 from kyc.sections import Section, holder_of
 from portal.models import User
+from portal.templatetags.musubi import day
 
 
 class InvestorStatus(models.TextChoices):
@@ -161,7 +161,7 @@ def _shown(holder: models.Model, field: str) -> str:
     if field in ("nationality", "residence", "country"):
         return country_name(value)
     if isinstance(value, date):
-        return date_format(value, "DATE_FORMAT")
+        return day(value)
     display = getattr(holder, f"get_{field}_display", None)
     return str(display()) if display else str(value)
 

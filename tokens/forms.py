@@ -167,7 +167,7 @@ class ReasonForm(forms.Form):
 
 
 class InviteForm(forms.Form):
-    investor = forms.ModelChoiceField(label=_("Investor"), queryset=User.objects.none())
+    investor = forms.ModelChoiceField(label=_("Investor"), queryset=User.objects.none(), empty_label=_("Choose"))
 
     def __init__(self, *args: Any, people: Iterable[tuple[User, str]] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
