@@ -162,6 +162,26 @@ def _zone(value: datetime) -> str:
     return value.tzname() or ""
 
 
+#: What a browser calls itself, and its name; the first that is found counts (Edge calls itself Chrome as well).
+_BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS = (
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)
+
+
+@register.filter
+def browser(user_agent: Any) -> str:
+    """`Chrome · Windows` for what a browser says of itself; what is not known stays as it is, cut to 40 characters."""
+    text = str(user_agent or "")
+    found = (next((name for mark, name in marks if mark in text), "") for marks in (_BROWSERS, _SYSTEMS))
+    return " · ".join(filter(None, found)) or text[:40] or "—"
+
+
 @register.filter
 def short_address(value: Any) -> str:
     """0x1234…abcd; anything that is not so long stays whole."""

@@ -11,7 +11,7 @@ from django.template import engines
 from django.utils import translation
 from django_cotton.compiler_regex import CottonCompiler
 
-from portal.templatetags.musubi import chart_points
+from portal.templatetags.musubi import browser, chart_points
 from portal.views.styleguide import sample_context
 
 ELEMENTS = [
@@ -137,3 +137,17 @@ def test_names_typed_by_people_are_escaped():
 @pytest.mark.parametrize("data", [[], [("a", 1)], [("a", 5), ("b", 5)], [("a", 1), ("b", 3), ("c", 2)]])
 def test_a_chart_is_drawn_from_two_points_on(data):
     assert bool(chart_points(data)) == (len(data) >= 2)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/130.0 Safari/537.36 Edg/130.0", "Edge · Windows"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1", "Safari · iPhone"),
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0", "Firefox · Linux"),
+        ("curl/8.5", "curl/8.5"),
+        ("", "—"),
+    ],
+)
+def test_a_browser_is_called_by_its_name(said, shown):
+    assert browser(said) == shown
