@@ -90,6 +90,7 @@ def flagged(active: Application, sample_list: object) -> ScreeningHit:
 def refused(application: Application, reason: str = "AccessManagedUnauthorized") -> LifecycleStep:
     """The open suspension comes back refused."""
     step = application.steps.get(outcome="open")
+    assert step.transaction is not None
     step.transaction.error_code = reason
     apply_outcome(transaction_row=step.transaction, state="reverted")
     step.refresh_from_db()
