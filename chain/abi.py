@@ -16,7 +16,9 @@ from eth_utils.crypto import keccak
 
 ABI_DIR: Final = Path(__file__).resolve().parent / "abi"
 #: Every contract of ours, in the order they are deployed.
-KINDS: Final = ("AccessManager", "InvestorSBT", "SecurityToken")
+KINDS: Final = ("AccessManager", "InvestorSBT", "SecurityToken", "TimelockController", "Safe", "SafeProxyFactory")
+#: Contracts of which each is a proxy before another's code: they are called by that one's ABI.
+_PROXIES: Final = {"AdminSafe": "Safe", "CouncilSafe": "Safe"}
 
 #: The two errors Solidity itself knows (docs.soliditylang.org, "Error handling").
 _ERROR_STRING: Final = bytes.fromhex("08c379a0")
@@ -53,7 +55,7 @@ class Artifact:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        content = orjson.loads((ABI_DIR / f"{kind}.json").read_bytes())
+        content = orjson.loads((ABI_DIR / f"{code_of(kind)}.json").read_bytes())
         self.abi: list[dict[str, Any]] = content["abi"]
         self.bytecode: bytes = bytes.fromhex(content["bytecode"].removeprefix("0x"))
 
@@ -96,6 +98,11 @@ class Artifact:
     @cached_property
     def constructor(self) -> dict[str, Any]:
         return next((e for e in self.abi if e["type"] == "constructor"), {"inputs": []})
+
+
+def code_of(kind: str) -> str:
+    """The contract whose code `kind` runs: itself, but for a proxy."""
+    return _PROXIES.get(kind, kind)
 
 
 @lru_cache(maxsize=16)

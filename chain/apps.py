@@ -23,6 +23,15 @@ class ChainConfig(AppConfig):
                 count=open_alarms_for,
             )
         )
+        menu_items.register(
+            MenuItem(
+                _("Proposals"),
+                "chain:proposals",
+                frozenset({Role.ADMINISTRATOR, Role.AUDITOR}),
+                order=68,
+                section="/chain/proposals/",
+            )
+        )
         # Every app's followups.py registers what must happen after its transactions.
         autodiscover_modules("followups")
         menu_items.register(

@@ -47,6 +47,11 @@ class Contract(models.Model):
         ACCESS_MANAGER = "AccessManager"
         INVESTOR_SBT = "InvestorSBT"
         SECURITY_TOKEN = "SecurityToken"  # noqa: S105 (a name)
+        SAFE = "Safe"
+        SAFE_PROXY_FACTORY = "SafeProxyFactory"
+        ADMIN_SAFE = "AdminSafe"
+        COUNCIL_SAFE = "CouncilSafe"
+        TIMELOCK = "TimelockController"
 
     chain_id = models.BigIntegerField()
     kind = models.CharField(max_length=40, choices=Kind.choices)
@@ -60,7 +65,7 @@ class Contract(models.Model):
         verbose_name_plural = _("contracts")
         constraints = [
             models.UniqueConstraint(fields=["chain_id", "address"], name="chain_contract_address"),
-            # One manager and one SBT contract per chain; securities are many.
+            # One of each per chain; securities are many.
             models.UniqueConstraint(
                 fields=["chain_id", "kind"],
                 condition=~models.Q(kind="SecurityToken"),
@@ -97,7 +102,7 @@ class Signer(models.Model):
             models.CheckConstraint(condition=models.Q(next_nonce__gte=0), name="chain_signer_nonce_positive"),
             models.UniqueConstraint(
                 fields=["chain_id", "role"],
-                condition=~models.Q(role__in=["custody", "attestor"]),
+                condition=~models.Q(role__in=["custody", "attestor", "admin_owner", "council_owner"]),
                 name="chain_signer_one_per_role",
             ),
         ]
@@ -152,6 +157,7 @@ class ChainTransaction(models.Model):
     depends_on = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="dependants")
     not_before = models.DateTimeField(null=True, blank=True)
     valid_until = models.DateTimeField(null=True, blank=True)
+    is_held = models.BooleanField(default=False, help_text="a proposal has to pass first; not submitted until then")
     state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
     nonce = models.BigIntegerField(null=True, blank=True)
     gas_limit = models.BigIntegerField(null=True, blank=True)
@@ -195,6 +201,96 @@ class ChainTransaction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.function} {self.state} [{self.idempotency_key}]"
+
+
+class SafeProposal(models.Model):
+    """Something that only several officers together may have done: by the council, or by the admin through its delay.
+
+    `transaction` is what the asking app sees and follows. It is held until the officers have signed; for the admin it
+    is the timelock's `execute`, and `relay` the Safe's call that announces it. For the council both are one.
+    """
+
+    class State(models.TextChoices):
+        COLLECTING = "collecting", _("Waiting for signatures")
+        SENT = "sent", _("Signed by enough, submitted")
+        SCHEDULED = "scheduled", _("Announced, waiting time runs")
+        RELEASED = "released", _("Waiting time over, being carried out")
+        DONE = "done", _("Carried out")
+        FAILED = "failed", _("Did not go through")
+        CANCELLED = "cancelled", _("Cancelled")
+
+    TRANSITIONS: ClassVar[Mapping[str, Collection[str]]] = {
+        State.COLLECTING: {State.SENT, State.CANCELLED, State.FAILED},
+        State.SENT: {State.SCHEDULED, State.DONE, State.FAILED},
+        # Back to SENT: a reorganisation took the announcement out of its block.
+        State.SCHEDULED: {State.RELEASED, State.CANCELLED, State.SENT, State.FAILED},
+        State.RELEASED: {State.DONE, State.FAILED},
+        State.DONE: set(),
+        State.FAILED: set(),
+        State.CANCELLED: set(),
+    }
+    ENDED = (State.DONE, State.FAILED, State.CANCELLED)
+
+    safe = models.ForeignKey(Contract, on_delete=models.PROTECT, related_name="proposals")
+    relay = models.OneToOneField(ChainTransaction, on_delete=models.PROTECT, related_name="relayed_proposal")
+    transaction = models.OneToOneField(ChainTransaction, on_delete=models.PROTECT, related_name="proposal")
+    to = AddressField(help_text="what the Safe calls")
+    data = models.BinaryField()
+    nonce = models.BigIntegerField(null=True, blank=True, help_text="the Safe's; null until it was looked up")
+    operation_id = models.CharField(max_length=66, blank=True, help_text="of the timelock; empty for the council")
+    purpose_call = models.CharField(max_length=80, help_text="Contract.function that is done in the end")
+    target = AddressField(help_text="the contract it is done to")
+    requested_by = models.ForeignKey("portal.User", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=12, choices=State.choices, default=State.COLLECTING)
+    effective_at = models.DateTimeField(null=True, blank=True, help_text="when the waiting time ends")
+    created_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("proposal")
+        verbose_name_plural = _("proposals")
+        indexes = [
+            models.Index(
+                fields=["safe", "id"],
+                condition=models.Q(state__in=["collecting", "sent", "scheduled", "released"]),
+                name="chain_proposal_open",
+            )
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["safe", "nonce"],
+                condition=models.Q(nonce__isnull=False, state__in=["collecting", "sent"]),
+                name="chain_proposal_nonce",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(nonce__isnull=False) | models.Q(state__in=["collecting", "cancelled", "failed"]),
+                name="chain_proposal_numbered_before_sent",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.purpose_call} {self.state}"
+
+
+class SafeSignature(models.Model):
+    """One officer's signature over one proposal under one nonce. Never changed; another nonce needs another one."""
+
+    proposal = models.ForeignKey(SafeProposal, on_delete=models.PROTECT, related_name="signatures")
+    owner = AddressField()
+    digest = models.CharField(max_length=66, help_text="what was signed; counts only while it is the proposal's")
+    signature = models.BinaryField()
+    posted_by = models.ForeignKey("portal.User", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("signature")
+        verbose_name_plural = _("signatures")
+        constraints = [
+            models.UniqueConstraint(fields=["proposal", "digest", "owner"], name="chain_safe_signature_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.owner} for proposal {self.proposal_id}"
 
 
 class Attempt(models.Model):

@@ -44,6 +44,33 @@ TOKEN_FUNCTION_ROLES: Final[dict[ChainRole, tuple[str, ...]]] = {
 }
 
 
+#: The manager's own restricted functions. Who may call them does not change by this; who may cancel them does.
+MANAGER_FUNCTION_ROLES: Final[dict[ChainRole, tuple[str, ...]]] = {
+    ChainRole.MANAGEMENT: (
+        "labelRole",
+        "grantRole",
+        "revokeRole",
+        "setRoleAdmin",
+        "setRoleGuardian",
+        "setGrantDelay",
+        "setTargetFunctionRole",
+        "setTargetAdminDelay",
+        "setTargetClosed",
+        "updateAuthority",
+    ),
+}
+#: Roles whose scheduled operations the council may cancel.
+GUARDED_ROLES: Final = (
+    ChainRole.MANAGEMENT,
+    ChainRole.SBT_ISSUER,
+    ChainRole.ATTESTOR,
+    ChainRole.SBT_GUARDIAN,
+    ChainRole.TOKEN_AGENT,
+    ChainRole.TOKEN_CONTROLLER,
+    ChainRole.TOKEN_GUARDIAN,
+)
+
+
 def _call(kind: str, to: str, function: str, *args: Any) -> Call:
     return Call(to=to, data=abi.encode_call(kind, function, *args), function=f"{kind}.{function}")
 

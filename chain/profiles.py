@@ -19,6 +19,8 @@ class Profile:
     issuance_limit_per_day: int
     #: How long a controller's operation stands in public view before it may run.
     controller_delay: timedelta
+    #: How long an admin's operation stands in public view in the timelock before it may run.
+    admin_delay: timedelta
     #: From announcing a recovery to making it.
     recovery_delay: timedelta
     #: Admissions on one token within any 24 hours; half of it at once.
@@ -27,6 +29,8 @@ class Profile:
     mint_limit_factor: int
     #: Whether we hold an officer's attesting key. A real officer signs in their own wallet.
     holds_attestor: bool
+    #: Whether we hold development keys for the officers of the two Safes; otherwise their addresses are settings.
+    holds_officers: bool
 
 
 PROFILES: Final = {
@@ -34,39 +38,47 @@ PROFILES: Final = {
         activation_delay=timedelta(0),
         issuance_limit_per_day=10_000,
         controller_delay=timedelta(seconds=1),
+        admin_delay=timedelta(seconds=1),
         recovery_delay=timedelta(seconds=1),
         admission_limit_per_day=10_000,
         mint_limit_factor=2,
         holds_attestor=True,
+        holds_officers=True,
     ),
     "demo": Profile(
         activation_delay=timedelta(seconds=5),
         issuance_limit_per_day=1_000,
         controller_delay=timedelta(seconds=30),
+        admin_delay=timedelta(seconds=5),
         recovery_delay=timedelta(seconds=60),
         admission_limit_per_day=1_000,
         mint_limit_factor=2,
         holds_attestor=True,
+        holds_officers=True,
     ),
     # Production's delays and limits, with keys of our own for every officer: drills move the node's clock (chain/drills).
     "drill": Profile(
         activation_delay=timedelta(hours=24),
         issuance_limit_per_day=100,
         controller_delay=timedelta(hours=24),
+        admin_delay=timedelta(hours=48),
         recovery_delay=timedelta(days=7),
         admission_limit_per_day=200,
         mint_limit_factor=2,
         holds_attestor=True,
+        holds_officers=True,
     ),
     # Half of the factor at once: a placement that closes on one day can be minted on that day.
     "production": Profile(
         activation_delay=timedelta(hours=24),
         issuance_limit_per_day=100,
         controller_delay=timedelta(hours=24),
+        admin_delay=timedelta(hours=48),
         recovery_delay=timedelta(days=7),
         admission_limit_per_day=200,
         mint_limit_factor=2,
         holds_attestor=False,
+        holds_officers=False,
     ),
 }
 

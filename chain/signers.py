@@ -184,8 +184,17 @@ def _rlp(fields: list[Any]) -> bytes:
 
 #: Per role, the functions it may call on contracts of ours. What is not listed is not signed.
 FUNCTIONS: Final[Mapping[str, frozenset[str]]] = {
-    SignerRole.DEPLOYER: frozenset({"AccessManager.multicall"}),
-    SignerRole.ADMIN: frozenset({"AccessManager.multicall"}),
+    SignerRole.DEPLOYER: frozenset(
+        {
+            "AccessManager.multicall",
+            "SafeProxyFactory.createProxyWithNonce",
+            "TimelockController.grantRole",
+            "TimelockController.renounceRole",
+        }
+    ),
+    SignerRole.RELAYER: frozenset(
+        {"AdminSafe.execTransaction", "CouncilSafe.execTransaction", "TimelockController.execute"}
+    ),
     SignerRole.SBT_ISSUER: frozenset({"InvestorSBT.issue", "InvestorSBT.renew", "InvestorSBT.revoke"}),
     SignerRole.SBT_GUARDIAN: frozenset({"InvestorSBT.suspend", "InvestorSBT.distrust", "InvestorSBT.pauseIssuance"}),
     SignerRole.TOKEN_AGENT: frozenset(
@@ -211,6 +220,17 @@ FUNCTIONS: Final[Mapping[str, frozenset[str]]] = {
         }
     ),
     SignerRole.TOKEN_GUARDIAN: frozenset({"SecurityToken.pause"}),
+    SignerRole.CUSTODY: frozenset({"SecurityToken.transfer", "SecurityToken.objectToRecovery"}),
+}
+#: Calls inside an AccessManager.multicall are looked at one by one.
+MULTICALL_FUNCTIONS: Final[Mapping[str, frozenset[str]]] = {
+    SignerRole.DEPLOYER: frozenset(
+        {"labelRole", "grantRole", "renounceRole", "setTargetFunctionRole", "setRoleGuardian", "setTargetAdminDelay"}
+    ),
+}
+#: What several officers together may be asked for, per role that has no key.
+PROPOSALS: Final[Mapping[str, frozenset[str]]] = {
+    SignerRole.ADMIN: frozenset({"AccessManager.multicall"}),
     SignerRole.COUNCIL: frozenset(
         {
             "InvestorSBT.reinstate",
@@ -219,17 +239,11 @@ FUNCTIONS: Final[Mapping[str, frozenset[str]]] = {
             "SecurityToken.unpause",
             "SecurityToken.cancelRecovery",
             "AccessManager.cancel",
+            "TimelockController.cancel",
         }
     ),
-    SignerRole.CUSTODY: frozenset({"SecurityToken.transfer", "SecurityToken.objectToRecovery"}),
 }
-#: Calls inside an AccessManager.multicall are looked at one by one.
-MULTICALL_FUNCTIONS: Final[Mapping[str, frozenset[str]]] = {
-    SignerRole.DEPLOYER: frozenset(
-        {"labelRole", "grantRole", "renounceRole", "setTargetFunctionRole", "setRoleGuardian", "setTargetAdminDelay"}
-    ),
-    SignerRole.ADMIN: frozenset({"setTargetFunctionRole"}),
-}
+_ADMIN_STEPS: Final = frozenset({"setTargetFunctionRole", "grantRole", "revokeRole"})
 #: Roles that may put new contracts of ours on the chain.
 DEPLOYING_ROLES: Final = frozenset({SignerRole.DEPLOYER})
 
@@ -246,6 +260,20 @@ def check_policy(signer: Signer, call: Call) -> None:
         _check_payment(signer, call)
     else:
         _check_function(signer, call)
+
+
+def check_proposal(role: str, call: Call) -> None:
+    """Pass if officers may be asked to let `role` make `call`; raise `PolicyViolation` otherwise. Judged by the bytes."""
+    contract = Contract.objects.filter(chain_id=settings.CHAIN_ID, address=call.to).first()
+    decoded = abi.decode_arguments(contract.kind, call.data) if contract else None
+    name = f"{contract.kind}.{decoded[0]}" if contract and decoded else "an unknown function"
+    if decoded is None or name not in PROPOSALS[role] or name != call.function or call.value_wei:
+        raise PolicyViolation(f"{role} is never asked for {name}")
+    if name == "AccessManager.multicall":
+        for data in decoded[1][0]:
+            step = abi.decode_arguments("AccessManager", bytes(data))
+            if step is None or step[0] not in _ADMIN_STEPS:
+                raise PolicyViolation(f"{role} is never asked for {step[0] if step else 'an unknown function'}")
 
 
 def call_of(row: ChainTransaction) -> Call:

@@ -72,22 +72,31 @@ class ChainRole(IntEnum):
     TOKEN_CONTROLLER = 5
     TOKEN_GUARDIAN = 6
     COUNCIL = 7
+    #: The manager's own functions. Nobody is in it; its guardian, the council, may cancel what an admin scheduled.
+    MANAGEMENT = 8
 
 
 class SignerRole:
     """Names of the platform's own signers; a custody signer's role is `custody`."""
 
     DEPLOYER = "deployer"
-    ADMIN = "admin"  # a development key in the demo; a timelock behind a Safe in production
+    ADMIN = "admin"  # no key: a timelock behind a Safe; asked through `services.request`
     SBT_ISSUER = "sbt_issuer"
     SBT_GUARDIAN = "sbt_guardian"
     TOKEN_AGENT = "token_agent"  # noqa: S105 (a name)
     TOKEN_CONTROLLER = "token_controller"  # noqa: S105 (a name)
     TOKEN_GUARDIAN = "token_guardian"  # noqa: S105 (a name)
-    COUNCIL = "council"
+    COUNCIL = "council"  # no key: a Safe; asked through `services.request`
+    ADMIN_OWNER = "admin_owner"  # development only; a real officer signs in their own wallet
+    COUNCIL_OWNER = "council_owner"  # development only
+    RELAYER = "relayer"  # brings to the chain what officers signed; decides nothing
     GAS_FUNDER = "gas_funder"
     ATTESTOR = "attestor"  # demo officers only; a real officer signs in their own wallet
     CUSTODY = "custody"
+    #: Roles that no key ever holds.
+    KEYLESS = frozenset({ADMIN, COUNCIL})
+    #: Roles of which there are several keys; of every other one there is one per chain.
+    MANY = frozenset({ATTESTOR, CUSTODY, ADMIN_OWNER, COUNCIL_OWNER})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from chain import views
+from chain.governance import views as governance
 from chain.desk import views as desk
 
 app_name = "chain"
@@ -12,6 +13,9 @@ urlpatterns = [
     path("desk/<int:alarm_id>/close/", desk.close, name="alarm-close"),
     path("desk/operations/<str:operation_id>/cancel/", desk.cancel_operation, name="operation-cancel"),
     path("report-stolen-key/", desk.report_stolen_key, name="stolen-key"),
+    path("proposals/", governance.proposals, name="proposals"),
+    path("proposals/<int:proposal_id>/", governance.proposal, name="proposal"),
+    path("proposals/<int:proposal_id>/sign/", governance.sign, name="proposal-sign"),
     path("console/", views.console, name="console"),
     path("console/incidents/<int:incident_id>/close/", views.close_incident, name="incident-close"),
     path("console/signers/<int:signer_id>/resume/", views.resume_signer, name="signer-resume"),

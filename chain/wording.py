@@ -13,6 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from chain.abi import code_of
 from chain.types import Restriction, Standing
 
 Text = str | Promise
@@ -216,6 +217,11 @@ FUNCTIONS: Mapping[str, Text] = {
     "setTargetFunctionRole": gettext_lazy("Set which role may call a function."),
     "grantRole": gettext_lazy("Grant a role on the chain."),
     "revokeRole": gettext_lazy("Take a role on the chain away."),
+    "execTransaction": gettext_lazy("Carry out what enough officers have signed."),
+    "execute": gettext_lazy("Carry out a change of the admin whose waiting time is over."),
+    "cancel": gettext_lazy("Cancel an announced operation."),
+    "createProxyWithNonce": gettext_lazy("Set up a Safe of several officers."),
+    "renounceRole": gettext_lazy("Give up a role on the chain."),
     "multicall": gettext_lazy("Carry out several steps in one transaction."),
 }
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -346,6 +352,30 @@ EVENTS: Mapping[tuple[str, str], Text] = {
     ("AccessManager", "OperationScheduled"): gettext_lazy("%(caller)s announced an operation that needs waiting time."),
     ("AccessManager", "OperationExecuted"): gettext_lazy("An announced operation was carried out."),
     ("AccessManager", "OperationCanceled"): gettext_lazy("An announced operation was cancelled."),
+    ("TimelockController", "CallScheduled"): gettext_lazy("The admin announced a change; it waits %(delay)s seconds."),
+    ("TimelockController", "CallExecuted"): gettext_lazy("A change that the admin had announced was carried out."),
+    ("TimelockController", "Cancelled"): gettext_lazy("A change that the admin had announced was cancelled."),
+    ("TimelockController", "MinDelayChange"): gettext_lazy(
+        "The waiting time of the admin's changes went from %(oldDuration)s to %(newDuration)s seconds."
+    ),
+    ("TimelockController", "RoleAdminChanged"): gettext_lazy("Who may change the members of the timelock was changed."),
+    ("TimelockController", "RoleGranted"): gettext_lazy("%(account)s may now act in the timelock."),
+    ("TimelockController", "RoleRevoked"): gettext_lazy("%(account)s may no longer act in the timelock."),
+    ("Safe", "SafeSetup"): gettext_lazy("A Safe was set up; %(threshold)s officers must sign."),
+    ("Safe", "ExecutionSuccess"): gettext_lazy("What enough officers of a Safe had signed was carried out."),
+    ("Safe", "ExecutionFailure"): gettext_lazy("What officers of a Safe had signed did not go through."),
+    ("Safe", "AddedOwner"): gettext_lazy("%(owner)s became an officer of a Safe."),
+    ("Safe", "RemovedOwner"): gettext_lazy("%(owner)s is no longer an officer of a Safe."),
+    ("Safe", "ChangedThreshold"): gettext_lazy("Now %(threshold)s officers of a Safe must sign."),
+    ("Safe", "ApproveHash"): gettext_lazy("%(owner)s approved an operation of a Safe on the chain."),
+    ("Safe", "EnabledModule"): gettext_lazy("%(module)s may now act for a Safe without its officers."),
+    ("Safe", "DisabledModule"): gettext_lazy("%(module)s may no longer act for a Safe."),
+    ("Safe", "ExecutionFromModuleSuccess"): gettext_lazy("%(module)s acted for a Safe without its officers."),
+    ("Safe", "ExecutionFromModuleFailure"): gettext_lazy("%(module)s tried to act for a Safe without its officers."),
+    ("Safe", "ChangedFallbackHandler"): gettext_lazy("What answers for a Safe was changed."),
+    ("Safe", "ChangedGuard"): gettext_lazy("What checks a Safe's operations was changed."),
+    ("Safe", "SafeReceived"): gettext_lazy("A Safe received ETH from %(sender)s."),
+    ("SafeProxyFactory", "ProxyCreation"): gettext_lazy("A Safe was made at %(proxy)s."),
 }
 _MINTED = gettext_lazy("%(value)s new units were credited to %(to)s.")
 _BURNED = gettext_lazy("%(value)s units of %(from)s were taken out of circulation.")
@@ -365,7 +395,7 @@ def _template(kind: str, event: str, args: Mapping[str, object]) -> Text | None:
         return _MINTED
     if (kind, event) == ("SecurityToken", "Transfer") and args.get("to") == _ZERO:
         return _BURNED
-    return EVENTS.get((kind, event))
+    return EVENTS.get((code_of(kind), event))
 
 
 def _shown(name: str, value: object, names: Mapping[str, str]) -> str:

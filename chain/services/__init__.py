@@ -1,5 +1,6 @@
 """Every write of the chain engine that others may ask for."""
 
+from chain.governance.proposals import post_signature, propose_cancellation, request, withdraw_proposal
 from chain.services.alarms import close_alarm, report_stolen_key, run_alarm_sweep
 from chain.services.council import council_call
 from chain.services.custody import create_custody_signer, create_platform_signer, import_signer
@@ -60,9 +61,12 @@ __all__ = [
     "open_incident",
     "pause_issuance",
     "pause_security",
+    "post_signature",
+    "propose_cancellation",
     "reattest_batch",
     "record_rotation",
     "report_stolen_key",
+    "request",
     "request_cancellation",
     "restore_trust",
     "resume_issuance",
@@ -78,4 +82,5 @@ __all__ = [
     "schedule_reversal",
     "schedule_unfreeze",
     "suspend_holder_sbt",
+    "withdraw_proposal",
 ]

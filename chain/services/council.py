@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from chain.governance.proposals import request
 from chain.models import ChainTransaction
-from chain.selectors import signer_for_role
-from chain.services.outbox import enqueue
 from chain.types import Call, SignerRole
 from portal.models import User
 
@@ -16,10 +15,11 @@ def council_call(
 
     The row that comes back is what the asking app follows: it is submitted once the council agreed.
     """
-    return enqueue(
+    return request(
+        role=SignerRole.COUNCIL,
         call=call,
-        signer=signer_for_role(SignerRole.COUNCIL),
         idempotency_key=idempotency_key,
         purpose=purpose,
         subject=subject,
+        actor=actor,
     )

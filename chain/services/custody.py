@@ -32,7 +32,7 @@ def create_custody_signer(*, label: str) -> Signer:
 def create_platform_signer(*, role: str, label: str = "") -> Signer:
     """A new key for one of the platform's own roles; the signer that is there, if the role has one on this chain."""
     existing = Signer.objects.filter(chain_id=settings.CHAIN_ID, role=role).first()
-    if existing is not None and role not in (SignerRole.CUSTODY, SignerRole.ATTESTOR):
+    if existing is not None and role not in SignerRole.MANY:
         return existing
     return _save(role=role, address=signers.keystore().create(), label=label or role, next_nonce=0)
 

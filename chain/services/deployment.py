@@ -4,22 +4,25 @@ Every step is a row of the outbox, signed by the deployer's key like any other t
 shorter and would lose exactly what a crash needs: the bytes and the nonce are stored before anything is sent, so a
 second run meets the first one's transaction instead of deploying a second contract. The deployer is the manager's first
 admin and ends that in the very transaction that wires the roles: it keeps nothing, and there is no moment at which the
-contracts are half wired and somebody else could step in.
+contracts are half wired and somebody else could step in. Before, it gave up the timelock that becomes the admin.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
+from eth_utils.address import to_canonical_address, to_checksum_address
+from eth_utils.crypto import keccak
 
 from chain import abi, operations
 from chain.exceptions import DeploymentFailed, WrongChain
-from chain.gateway import Gateway
+from chain.gateway import ZERO_ADDRESS, Gateway, parse_address
 from chain.models import ChainTransaction, Contract, Signer
 from chain.profiles import PROFILES, Profile
 from chain.rpc import Rpc, RpcError, as_int, node
@@ -43,28 +46,52 @@ DEVELOPMENT_CHAIN: Final = 31337
 _DEVELOPMENT_FUNDS: Final = 10_000 * 10**18
 
 
-#: Which of our signers holds which role. ADMIN and COUNCIL are development keys until a Safe and a timelock take over;
-#: ADMIN has no execution delay here because its delay is the timelock's own.
+#: Which of our signers holds which role. COUNCIL is a Safe, ADMIN a timelock behind another: no key holds either.
 HOLDERS: Final = {
     ChainRole.SBT_ISSUER: SignerRole.SBT_ISSUER,
     ChainRole.SBT_GUARDIAN: SignerRole.SBT_GUARDIAN,
     ChainRole.TOKEN_AGENT: SignerRole.TOKEN_AGENT,
     ChainRole.TOKEN_CONTROLLER: SignerRole.TOKEN_CONTROLLER,
     ChainRole.TOKEN_GUARDIAN: SignerRole.TOKEN_GUARDIAN,
-    ChainRole.COUNCIL: SignerRole.COUNCIL,
-    ChainRole.ADMIN: SignerRole.ADMIN,
 }
 
 #: Two officers, each with a key of their own.
 ATTESTORS_HELD: Final = 2
+#: Development officers of each Safe, so that one key may be lost.
+OFFICERS_HELD: Final = 3
+#: `TimelockController.DEFAULT_ADMIN_ROLE` and `CANCELLER_ROLE`.
+TIMELOCK_ADMIN: Final = bytes(32)
+CANCELLER: Final = bytes(keccak(text="CANCELLER_ROLE"))
+
+
+@dataclass(frozen=True, slots=True)
+class Officers:
+    """The owners of the two Safes, by address, and how many of them must sign."""
+
+    admin: list[str]
+    council: list[str]
+    threshold: int
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """Addresses of what the wiring joins."""
+
+    manager: str
+    sbt: str
+    council: str
+    timelock: str
 
 
 def deploy_platform(*, profile: str) -> None:
-    """Make the platform's signers, deploy AccessManager and InvestorSBT, wire the roles; return once all is mined.
+    """Make the platform's signers, deploy its contracts, wire the roles; return once all is mined.
 
     1. The node must serve the chain of `CHAIN_ID`, and every contract we know of must still be there.
     2. Signers are made for every role that has none; their keys are on disk before their rows are.
-    3. AccessManager, then InvestorSBT, then one multicall that wires everything and ends the deployer's power.
+    3. Two Safes and the timelock, of which the deployer keeps nothing. Then AccessManager and InvestorSBT, then one
+       multicall that wires everything and ends the deployer's power.
+    Every delay is in force when the deployer's power ends: the timelock has its own from its constructor on, so none
+    of AccessManager's, which begin five days late, is needed.
     Run again, it does only what is missing. Raises `WrongChain`, `NodeUnavailable` or `DeploymentFailed`.
     """
     plan = PROFILES[profile]
@@ -77,14 +104,17 @@ def deploy_platform(*, profile: str) -> None:
         look(rpc)
         require_recorded_contracts(rpc)
         signers = ensure_signers(plan)
+        officers = ensure_officers(plan)
         fund_on_a_development_chain(rpc, signers[SignerRole.GAS_FUNDER])
         require_funds(rpc, signers[SignerRole.GAS_FUNDER])
         deployer = signers[SignerRole.DEPLOYER]
+        council, timelock = _governance(rpc, plan, signers, officers)
         manager = _deployed(deployer, "AccessManager", deployer.address)
         delay = int(plan.activation_delay.total_seconds())
         sbt = _deployed(deployer, "InvestorSBT", manager, delay, plan.issuance_limit_per_day)
-        _wire(plan, signers, manager=manager, sbt=sbt)
-        _verify(rpc, manager, signers)
+        platform = Platform(manager=manager, sbt=sbt, council=council, timelock=timelock)
+        _wire(plan, signers, platform)
+        _verify(rpc, platform, signers)
 
 
 # --- 1. the chain ----------------------------------------------------------------------------------------------
@@ -113,7 +143,7 @@ def require_recorded_contracts(rpc: Rpc) -> None:
 
 def ensure_signers(plan: Profile) -> dict[str, Signer]:
     """Every platform signer by role, made where there is none."""
-    roles = [SignerRole.DEPLOYER, SignerRole.GAS_FUNDER, *HOLDERS.values()]
+    roles = [SignerRole.DEPLOYER, SignerRole.GAS_FUNDER, SignerRole.RELAYER, *HOLDERS.values()]
     found = {role: create_platform_signer(role=role) for role in roles}
     if plan.holds_attestor:
         for _number in range(len(held_attestors()), ATTESTORS_HELD):
@@ -124,6 +154,45 @@ def ensure_signers(plan: Profile) -> dict[str, Signer]:
 def held_attestors() -> list[Signer]:
     """The attesting keys we hold for officers, oldest first; none in production."""
     return list(Signer.objects.filter(chain_id=settings.CHAIN_ID, role=SignerRole.ATTESTOR).order_by("pk"))
+
+
+def ensure_officers(plan: Profile) -> Officers:
+    """Who owns the Safes: addresses from the settings, or development keys where the profile brings them.
+
+    Raises `DeploymentFailed` for a Safe that one person could use, or lose.
+    """
+    if plan.holds_officers:
+        admin, council = _held_officers(SignerRole.ADMIN_OWNER), _held_officers(SignerRole.COUNCIL_OWNER)
+    else:
+        admin = [parse_address(owner) for owner in settings.ADMIN_SAFE_OWNERS]
+        council = [parse_address(owner) for owner in settings.COUNCIL_SAFE_OWNERS]
+    threshold = int(settings.SAFE_THRESHOLD)
+    for owners in (admin, council):
+        if threshold < 2 or len(set(owners)) <= threshold or len(set(owners)) != len(owners):
+            raise DeploymentFailed(
+                _(
+                    "Each Safe needs at least two signatures and one more officer than signatures, each with a "
+                    "different address. Nothing was deployed. Set ADMIN_SAFE_OWNERS, COUNCIL_SAFE_OWNERS and "
+                    "SAFE_THRESHOLD, and run this again."
+                ),
+                code="chain.deployment.officers",
+            )
+    if len(set(admin) & set(council)) >= threshold:
+        raise DeploymentFailed(
+            _(
+                "The same officers could act as the admin and as the council that watches it. Nothing was deployed. "
+                "Name other officers, and run this again."
+            ),
+            code="chain.deployment.same_officers",
+        )
+    return Officers(admin=admin, council=council, threshold=threshold)
+
+
+def _held_officers(role: str) -> list[str]:
+    found = Signer.objects.filter(chain_id=settings.CHAIN_ID, role=role).order_by("pk")
+    for number in range(found.count() + 1, OFFICERS_HELD + 1):
+        create_platform_signer(role=role, label=f"DEVELOPMENT KEY {role} {number}")
+    return [signer.address for signer in found.all()]
 
 
 def fund_on_a_development_chain(rpc: Rpc, funder: Signer) -> None:
@@ -166,10 +235,76 @@ def _deployed(deployer: Signer, kind: str, *args: Any) -> str:
     return str(row.contract_address)
 
 
-def _wire(plan: Profile, signers: dict[str, Signer], *, manager: str, sbt: str) -> None:
-    """Labels, function roles, guardian, members and admin in one transaction, whose last step ends the deployer."""
+def _governance(rpc: Rpc, plan: Profile, signers: dict[str, Signer], officers: Officers) -> tuple[str, str]:
+    """Addresses of the council's Safe and of the timelock, which the admin's Safe proposes to; the deployer is nobody."""
+    deployer = signers[SignerRole.DEPLOYER]
+    singleton = _deployed(deployer, "Safe")
+    factory = _deployed(deployer, "SafeProxyFactory")
+    owners = {Contract.Kind.ADMIN_SAFE: officers.admin, Contract.Kind.COUNCIL_SAFE: officers.council}
+    made = {
+        kind: _safe(rpc, deployer, kind, members, officers.threshold, singleton=singleton, factory=factory)
+        for kind, members in owners.items()
+    }
+    admin, council = made[Contract.Kind.ADMIN_SAFE], made[Contract.Kind.COUNCIL_SAFE]
+    # The relayer may carry out what has waited, so that officers sign once. An open executor would let a stranger do
+    # it first, and our own transaction fail.
+    executors = [signers[SignerRole.RELAYER].address, admin]
+    delay = int(plan.admin_delay.total_seconds())
+    timelock = _deployed(deployer, "TimelockController", delay, [admin], executors, deployer.address)
+    _step(deployer, "canceller", "TimelockController", timelock, "grantRole", CANCELLER, council)
+    _step(deployer, "timelock", "TimelockController", timelock, "renounceRole", TIMELOCK_ADMIN, deployer.address)
+    (held,) = Gateway(rpc).read("TimelockController", timelock, "hasRole", TIMELOCK_ADMIN, deployer.address)
+    if held:
+        raise _wrong_roles("timelock", deployer.address)
+    return council, timelock
+
+
+def _safe(
+    rpc: Rpc, deployer: Signer, kind: str, owners: list[str], threshold: int, *, singleton: str, factory: str
+) -> str:
+    """The address of the Safe of this kind, made and set up in one transaction if there is none.
+
+    Its address follows from its owners (CREATE2), so whoever makes it first makes this very Safe.
+    """
+    known = Contract.objects.filter(chain_id=settings.CHAIN_ID, kind=kind).first()
+    if known is not None:
+        return str(known.address)
+    setup = (owners, threshold, ZERO_ADDRESS, b"", ZERO_ADDRESS, ZERO_ADDRESS, 0, ZERO_ADDRESS)
+    initializer = abi.encode_call("Safe", "setup", *setup)
+    # A Safe of the same owners on another chain must not share the address: nothing signed there may mean something here.
+    salt = int.from_bytes(keccak(abi.encode_values(["uint256", "string"], (deployer.chain_id, str(kind)))))
+    (code,) = Gateway(rpc).read("SafeProxyFactory", factory, "proxyCreationCode")
+    creation = code + abi.encode_values(["address"], (singleton,))
+    salted = keccak(keccak(initializer) + salt.to_bytes(32, "big"))
+    address = to_checksum_address(keccak(b"\xff" + to_canonical_address(factory) + salted + keccak(creation))[12:])
+    row = _step(deployer, str(kind), "SafeProxyFactory", factory, "createProxyWithNonce", singleton, initializer, salt)
+    if len(rpc.call("eth_getCode", address, "latest")) <= 2:
+        raise DeploymentFailed(
+            _("The deployment left no contract."), code="chain.deployment.no_contract", transaction=row.pk
+        )
+    Contract.objects.get_or_create(
+        chain_id=settings.CHAIN_ID,
+        address=address,
+        defaults={
+            "kind": kind,
+            "deployed_block": row.block_number or 0,
+            "bytecode_hash": "0x" + keccak(code).hex(),
+        },
+    )
+    return str(address)
+
+
+def _step(deployer: Signer, step: str, kind: str, to: str, function: str, *args: Any) -> ChainTransaction:
+    """One call of the deployer, mined."""
+    data = abi.encode_call(kind, function, *args)
+    return _mined(_ask(deployer, Call(to=to, data=data, function=f"{kind}.{function}"), step=step))
+
+
+def _wire(plan: Profile, signers: dict[str, Signer], platform: Platform) -> None:
+    """Labels, function roles, guardians, members and admin in one transaction, whose last step ends the deployer."""
     delays = {ChainRole.TOKEN_CONTROLLER: int(plan.controller_delay.total_seconds())}
     holders = [(role, signers[name].address) for role, name in HOLDERS.items()]
+    holders += [(ChainRole.COUNCIL, platform.council), (ChainRole.ADMIN, platform.timelock)]
     if plan.holds_attestor:
         holders += [(ChainRole.ATTESTOR, attestor.address) for attestor in held_attestors()]
 
@@ -178,19 +313,13 @@ def _wire(plan: Profile, signers: dict[str, Signer], *, manager: str, sbt: str) 
 
     calls = [
         *(manage("labelRole", int(role), role.name) for role in ChainRole if role is not ChainRole.ADMIN),
-        *operations.function_role_calls("InvestorSBT", sbt, operations.SBT_FUNCTION_ROLES),
-        manage("setRoleGuardian", int(ChainRole.TOKEN_CONTROLLER), int(ChainRole.COUNCIL)),
+        *operations.function_role_calls("InvestorSBT", platform.sbt, operations.SBT_FUNCTION_ROLES),
+        *operations.function_role_calls("AccessManager", platform.manager, operations.MANAGER_FUNCTION_ROLES),
+        *(manage("setRoleGuardian", int(role), int(ChainRole.COUNCIL)) for role in operations.GUARDED_ROLES),
         *(manage("grantRole", int(role), holder, delays.get(role, 0)) for role, holder in holders),
         manage("renounceRole", int(ChainRole.ADMIN), signers[SignerRole.DEPLOYER].address),
     ]
-    data = abi.encode_call("AccessManager", "multicall", calls)
-    _mined(
-        _ask(
-            signers[SignerRole.DEPLOYER],
-            Call(to=manager, data=data, function="AccessManager.multicall"),
-            step="roles",
-        )
-    )
+    _step(signers[SignerRole.DEPLOYER], "roles", "AccessManager", platform.manager, "multicall", calls)
 
 
 def _ask(deployer: Signer, call: Call, *, step: str) -> ChainTransaction:
@@ -232,16 +361,21 @@ def _mined(row: ChainTransaction) -> ChainTransaction:
     )
 
 
-def _verify(rpc: Rpc, manager: str, signers: dict[str, Signer]) -> None:
-    """Look at the chain itself: every role is held by its signer, and the deployer is nobody."""
+def _verify(rpc: Rpc, platform: Platform, signers: dict[str, Signer]) -> None:
+    """Look at the chain itself: every role is held by whom it should be, and the deployer is nobody."""
     gateway = Gateway(rpc)
-    expected = [(role, signers[name], True) for role, name in HOLDERS.items()]
-    expected.append((ChainRole.ADMIN, signers[SignerRole.DEPLOYER], False))
-    for role, signer, member in expected:
-        found, _delay = gateway.read("AccessManager", manager, "hasRole", int(role), signer.address)
+    expected = [(role, signers[name].address, True) for role, name in HOLDERS.items()]
+    expected += [(ChainRole.ADMIN, platform.timelock, True), (ChainRole.COUNCIL, platform.council, True)]
+    expected.append((ChainRole.ADMIN, signers[SignerRole.DEPLOYER].address, False))
+    for role, address, member in expected:
+        found, _delay = gateway.read("AccessManager", platform.manager, "hasRole", int(role), address)
         if found != member:
-            raise DeploymentFailed(
-                _("The roles on the chain are not as they should be: %(role)s of %(address)s.")
-                % {"role": role.name, "address": signer.address},
-                code="chain.deployment.roles",
-            )
+            raise _wrong_roles(role.name, address)
+
+
+def _wrong_roles(role: str, address: str) -> DeploymentFailed:
+    return DeploymentFailed(
+        _("The roles on the chain are not as they should be: %(role)s of %(address)s.")
+        % {"role": role, "address": address},
+        code="chain.deployment.roles",
+    )

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from chain import abi, signers
 from chain.exceptions import PolicyViolation, SignerUnavailable
+from chain.governance import proposals
 from chain.models import Attempt, ChainTransaction, Signer
 from chain.rpc import Rpc, RpcError, as_hex, as_int, node
 from chain.services import outbox
@@ -35,11 +36,13 @@ ROUNDS: Final = 10
 def run_submit_sweep() -> None:
     """Take every queued row as far as it can go now. Repeating it is harmless.
 
+    0. Take proposals on: what officers signed, or the timelock let wait long enough, is released.
     1. End rows that ran out of time or whose dependency is dead (needs no node).
     2. Per signer: estimate gas for the rows that are ready; one that would revert is REFUSED with the decoded reason.
     3. Per signer, under its row's lock, in one database transaction: nonce, bytes, attempt, next_nonce.
     4. Send the stored bytes of everything SIGNED, in nonce order.
     """
+    proposals.advance_proposals()
     end_hopeless_rows()
     waiting = list(Signer.objects.filter(transactions__in=ready_rows(), halted_reason="").distinct())
     unsent = Signer.objects.filter(transactions__state=State.SIGNED, halted_reason="").exists()
@@ -89,6 +92,7 @@ def ready_rows() -> QuerySet[ChainTransaction]:
         Q(valid_until=None) | Q(valid_until__gt=now),
         Q(depends_on=None) | Q(depends_on__state__in=[State.MINED, State.FINAL]),
         state=State.QUEUED,
+        is_held=False,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from django import template
 
 from chain import selectors
-from chain.models import ChainTransaction, EventLog, Incident
+from chain.models import ChainTransaction, EventLog, Incident, SafeProposal
 from chain.types import Standing, TimelineStep
 from chain.wording import STANDINGS, event_sentence, function_sentence, incident_sentence
 
@@ -43,6 +43,12 @@ def state_tone(transaction: ChainTransaction) -> str:
 def function_words(transaction: ChainTransaction) -> str:
     """What the transaction does, in a sentence."""
     return function_sentence(transaction.function)
+
+
+@register.filter
+def proposal_words(proposal: SafeProposal) -> str:
+    """What the proposal does in the end, in a sentence."""
+    return function_sentence(proposal.purpose_call)
 
 
 @register.filter

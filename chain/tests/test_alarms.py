@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import secrets
 from datetime import date, timedelta
+from io import StringIO
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from chain import abi, attestation, operations, services
@@ -238,3 +240,15 @@ def test_the_newest_rule_whose_day_has_come_is_in_force(db: None) -> None:
     assert current_rule().burst_admissions == 8
     start_watching_here()
     assert Watch.objects.get().last_log_id == 0
+
+
+def test_a_rule_added_from_the_command_line_keeps_what_it_does_not_name(db: None) -> None:
+    call_command("set_alarm_rule", "2026-01-05", source="board, 5 January", burst_mints=3, stdout=StringIO())
+    call_command("set_alarm_rule", "2026-02-05", source="board, 5 February", velocity_factor=9, stdout=StringIO())
+    rule = current_rule()
+    assert (rule.burst_mints, rule.velocity_factor, rule.source) == (3, 9, "board, 5 February")
+    for figures in ({"burst_mints": 0}, {}):
+        with pytest.raises(CommandError):
+            call_command("set_alarm_rule", "2026-02-05", source="again", stdout=StringIO(), **figures)
+    assert AlarmRule.objects.count() == 2
+    assert AuditEntry.objects.filter(action="chain.alarm_rule.added").count() == 2

@@ -55,7 +55,7 @@ def test_our_attestor_signs_what_recovers_to_it(platform):
     assert attestations.recover_attestor(attestation, attestations.sign(attestation, attestor)) == attestor.address
 
 
-@pytest.mark.parametrize("role", [SignerRole.SBT_ISSUER, SignerRole.TOKEN_AGENT, SignerRole.ADMIN])
+@pytest.mark.parametrize("role", [SignerRole.SBT_ISSUER, SignerRole.TOKEN_AGENT, SignerRole.ADMIN_OWNER])
 def test_no_other_key_of_ours_signs_attestations(platform, role):
     with pytest.raises(PolicyViolation):
         attestations.sign(EXAMPLE, platform.signer(role))

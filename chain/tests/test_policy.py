@@ -6,7 +6,7 @@ import pytest
 
 from chain import abi, operations, services, signers
 from chain.exceptions import PolicyViolation
-from chain.models import Contract
+from chain.models import Contract, Signer
 from chain.types import Call, SignerRole
 
 TOKEN = "0x" + "77" * 20
@@ -26,14 +26,11 @@ def calls(platform):
     return [
         (SignerRole.SBT_ISSUER, operations.revoke_sbt(holder)),
         (SignerRole.SBT_GUARDIAN, operations.suspend_sbt(holder)),
-        (SignerRole.COUNCIL, operations.reinstate_sbt(holder)),
         (SignerRole.TOKEN_AGENT, operations.admit(token, [holder])),
         (SignerRole.TOKEN_AGENT, operations.mint(token, holder, 1)),
         (SignerRole.TOKEN_AGENT, operations.redeem(token, holder, 1)),
         (SignerRole.TOKEN_AGENT, operations.recover(token, holder, holder)),
         (SignerRole.TOKEN_GUARDIAN, operations.pause(token)),
-        (SignerRole.COUNCIL, operations.unpause(token)),
-        (SignerRole.ADMIN, operations.configure_security_token(token)),
         (SignerRole.CUSTODY, operations.transfer(token, holder, 1)),
         (SignerRole.CUSTODY, operations.object_to_recovery(token)),
     ]
@@ -43,7 +40,7 @@ def test_every_call_may_be_signed_by_its_role_and_by_no_other(platform, wallet):
     everyone = {
         role: platform.signer(role)
         for name, role in vars(SignerRole).items()
-        if name.isupper() and role not in (SignerRole.CUSTODY,)
+        if name.isupper() and name not in ("ADMIN", "COUNCIL", "CUSTODY", "KEYLESS", "MANY")
     } | {SignerRole.CUSTODY: wallet}
     allowed = []
     for wanted, call in calls(platform):
@@ -113,10 +110,37 @@ def test_only_the_deployer_deploys_and_only_contracts_of_ours(platform, wallet):
         signers.check_policy(platform.signer(SignerRole.DEPLOYER), replace(ours, data=b"\x60\x80\x60\x40"))
 
 
-@pytest.mark.parametrize("hidden", ["grantRole", "setTargetClosed", "updateAuthority"])
-def test_the_admin_key_does_not_grant_roles_inside_a_multicall(platform, hidden):
+def asked_of_officers():
+    """One call that officers are asked for, with the only role that makes it."""
+    holder, token = "0x" + "11" * 20, signers.checksummed(TOKEN)
+    return [
+        (SignerRole.COUNCIL, operations.reinstate_sbt(holder)),
+        (SignerRole.COUNCIL, operations.unpause(token)),
+        (SignerRole.ADMIN, operations.configure_security_token(token)),
+    ]
+
+
+def test_officers_are_asked_for_what_their_role_does_and_for_nothing_else(platform, wallet):
+    for wanted, call in asked_of_officers():
+        for role in (SignerRole.ADMIN, SignerRole.COUNCIL):
+            if role == wanted:
+                signers.check_proposal(role, call)
+            else:
+                with pytest.raises(PolicyViolation):
+                    signers.check_proposal(role, call)
+
+
+def test_no_key_of_ours_makes_what_officers_decide(platform, wallet):
+    for _role, call in asked_of_officers():
+        for signer in Signer.objects.exclude(role=SignerRole.DEPLOYER):
+            with pytest.raises(PolicyViolation):
+                signers.check_policy(signer, call)
+
+
+@pytest.mark.parametrize("hidden", ["setRoleAdmin", "setTargetClosed", "updateAuthority"])
+def test_officers_are_not_asked_for_what_hides_inside_a_multicall(platform, hidden):
     arguments = {
-        "grantRole": (4, "0x" + "11" * 20, 0),
+        "setRoleAdmin": (4, 5),
         "setTargetClosed": ("0x" + "11" * 20, True),
         "updateAuthority": ("0x" + "11" * 20, "0x" + "22" * 20),
     }
@@ -127,4 +151,4 @@ def test_the_admin_key_does_not_grant_roles_inside_a_multicall(platform, hidden)
         function="AccessManager.multicall",
     )
     with pytest.raises(PolicyViolation):
-        signers.check_policy(platform.signer(SignerRole.ADMIN), call)
+        signers.check_proposal(SignerRole.ADMIN, call)

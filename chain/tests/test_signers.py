@@ -162,5 +162,5 @@ def test_the_command_reads_the_key_from_standard_input_and_never_repeats_it(node
     assert KEY.hex() not in shown
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{KEY.hex()[:-2]}\n"))
     with pytest.raises(CommandError) as caught:
-        call_command("import_signer", "admin")
+        call_command("import_signer", "token_agent")
     assert KEY.hex()[:-2] not in str(caught.value)

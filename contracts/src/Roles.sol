@@ -12,4 +12,6 @@ library Roles {
     uint64 internal constant TOKEN_CONTROLLER = 5;
     uint64 internal constant TOKEN_GUARDIAN = 6;
     uint64 internal constant COUNCIL = 7;
+    /// @dev The manager's own functions. It has no members; its guardian, the council, may cancel what an admin scheduled.
+    uint64 internal constant MANAGEMENT = 8;
 }

@@ -111,9 +111,9 @@ def _ask(
     application.problem = ""
 
     def enqueue() -> None:
-        step.transaction = chain_services.enqueue(
+        step.transaction = chain_services.request(
+            role=MOVES[Kind(kind)].signer,
             call=call,
-            signer=chain_selectors.signer_for_role(MOVES[Kind(kind)].signer),
             idempotency_key=f"kyc.step:{step.pk}",
             purpose=purpose_of(kind),
             subject=f"kyc.application:{application.pk}",

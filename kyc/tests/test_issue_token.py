@@ -86,7 +86,9 @@ def test_a_signature_of_another_key_or_over_something_else_is_refused(
     from kyc.services.attestations import as_attestation
 
     wallet = platform.signer(SignerRole.ATTESTOR)
-    services.set_officer_key(user=second_reviewer, address=platform.signer(SignerRole.COUNCIL).address, actor="test")
+    services.set_officer_key(
+        user=second_reviewer, address=platform.signer(SignerRole.COUNCIL_OWNER).address, actor="test"
+    )
     record = services.prepare_attestation(application_id=approved.pk, officer=second_reviewer)
     signature = chain_attestation.sign(as_attestation(record), wallet)
     arguments = {"attestation_id": record.pk, "signature": signature}
@@ -144,9 +146,9 @@ def test_a_refusal_by_the_contract_comes_back_to_the_officer_with_its_reason(
     approved.refresh_from_db()
     assert approved.state == Application.State.ATTESTED
     assert "IssuancePaused" in approved.problem
-    chain_services.enqueue(
+    chain_services.request(
         call=operations._sbt("resumeIssuance"),
-        signer=platform.signer(SignerRole.COUNCIL),
+        role=SignerRole.COUNCIL,
         idempotency_key="resume",
         purpose="test",
     )

@@ -12,4 +12,5 @@ MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = True
 ACCOUNT_RATE_LIMITS = False
 STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
 CHAIN_PROFILE = "test"
+DEMO_SIGNS_FOR_OFFICERS = True
 KEYSTORE_PASSWORD = env.str("KEYSTORE_PASSWORD", default="test-only-password")

@@ -10,9 +10,9 @@ from django.utils.translation import gettext_lazy as _
 
 from chain import operations
 from chain.gateway import parse_address
-from chain.models import ChainTransaction, Signer
+from chain.models import ChainTransaction
 from chain.selectors import balances_for, sbts_for, signer_for_role
-from chain.services import enqueue
+from chain.services import enqueue, request
 from chain.types import Call, SignerRole, Standing
 from kyc.selectors import wallet_by_address
 from portal import audit
@@ -91,10 +91,10 @@ def _carry_out(action: ControlAction, actor: User) -> ControlAction:
             _("This security is not on the chain. Nothing was changed."), code="tokens.control.not_on_chain"
         )
     action.save(force_insert=True)
-    call, signer = _call_for(action, security.token)
-    action.transaction = enqueue(
+    call, role = _call_for(action, security.token)
+    action.transaction = request(
+        role=role,
         call=call,
-        signer=signer,
         idempotency_key=f"{SUBJECT}:{action.pk}",
         purpose="tokens.control",
         subject=f"{SUBJECT}:{action.pk}",
@@ -116,17 +116,17 @@ def _carry_out(action: ControlAction, actor: User) -> ControlAction:
     return action
 
 
-def _call_for(action: ControlAction, token: str) -> tuple[Call, Signer]:
+def _call_for(action: ControlAction, token: str) -> tuple[Call, str]:
     """The call and the one role that may make it (CONTRACTS: keys and who holds them)."""
     if action.kind == Kind.PAUSE:
-        return operations.pause(token), signer_for_role(SignerRole.TOKEN_GUARDIAN)
+        return operations.pause(token), SignerRole.TOKEN_GUARDIAN
     if action.kind == Kind.UNPAUSE:
-        return operations.unpause(token), signer_for_role(SignerRole.COUNCIL)
+        return operations.unpause(token), SignerRole.COUNCIL
     if action.holder is None:
         raise ValueError("freeze and dismiss name a holder")
     if action.kind == Kind.DISMISS:
-        return operations.dismiss(token, [action.holder]), signer_for_role(SignerRole.TOKEN_AGENT)
-    return operations.freeze(token, action.holder, action.units or 0), signer_for_role(SignerRole.TOKEN_AGENT)
+        return operations.dismiss(token, [action.holder]), SignerRole.TOKEN_AGENT
+    return operations.freeze(token, action.holder, action.units or 0), SignerRole.TOKEN_AGENT
 
 
 # --- recovery --------------------------------------------------------------------------------------------

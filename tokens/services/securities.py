@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from chain import operations
 from chain.selectors import signer_for_role
-from chain.services import enqueue
+from chain.services import enqueue, request
 from chain.types import SignerRole
 from portal import audit
 from portal.models import Role, User
@@ -222,9 +222,10 @@ def enqueue_configuration(security: Security) -> None:
     if security.token is None:
         raise ValueError("a contract without an address cannot be configured")
     security.deployment_attempt += 1
-    security.configuration = enqueue(
+    # Whoever holds ADMIN decides and waits first: FINAL means that the roles are in force.
+    security.configuration = request(
+        role=SignerRole.ADMIN,
         call=operations.configure_security_token(security.token),
-        signer=signer_for_role(SignerRole.ADMIN),
         idempotency_key=f"{SUBJECT}:{security.pk}:configure:{security.deployment_attempt}",
         purpose="tokens.configure_security",
         subject=f"{SUBJECT}:{security.pk}",

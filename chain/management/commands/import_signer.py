@@ -13,7 +13,8 @@ from chain.services.custody import import_signer
 from chain.types import SignerRole
 from portal.exceptions import DomainError
 
-_ROLES = sorted(value for name, value in vars(SignerRole).items() if name.isupper())
+_NAMES = {value for name, value in vars(SignerRole).items() if name.isupper() and isinstance(value, str)}
+_ROLES = sorted(_NAMES - SignerRole.KEYLESS)
 
 
 class Command(BaseCommand):

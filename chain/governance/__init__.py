@@ -1,0 +1,1 @@
+"""ADMIN and COUNCIL: what several officers decide together, and the proof of who may do what."""
