@@ -28,7 +28,7 @@ DAY = 86_400
 
 
 def address_of(kind: str) -> str:
-    return Contract.objects.get(kind=kind).address
+    return str(Contract.objects.get(kind=kind).address)
 
 
 @pytest.fixture

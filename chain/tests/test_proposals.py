@@ -30,7 +30,7 @@ def officers_sign_themselves(settings: Any) -> None:
 
 
 def address_of(kind: str) -> str:
-    return Contract.objects.get(kind=kind).address
+    return str(Contract.objects.get(kind=kind).address)
 
 
 def ask(role: str, call: Call, key: str = "k") -> SafeProposal:
