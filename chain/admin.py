@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from unfold.admin import TabularInline
 
+from chain.desk.models import Alarm, AlarmRule, ResponseStep
 from chain.models import Attempt, ChainTransaction, Contract, Incident, Signer
 from portal.admin import RecordAdmin
 
@@ -46,3 +47,24 @@ class IncidentAdmin(RecordAdmin):
     list_display = ("kind", "detail", "opened_at", "closed_at", "closed_by")
     list_filter = ("kind", ("closed_at", admin.EmptyFieldListFilter))
     list_select_related = ("closed_by",)
+
+
+@admin.register(Alarm)
+class AlarmAdmin(RecordAdmin):
+    list_display = ("id", "kind", "severity", "state", "key", "holder", "token", "opened_at", "closed_by")
+    list_filter = ("kind", "state")
+    list_select_related = ("closed_by",)
+    search_fields = ("key", "holder", "token", "cause")
+
+
+@admin.register(ResponseStep)
+class ResponseStepAdmin(RecordAdmin):
+    list_display = ("id", "kind", "state", "target", "token", "reason", "requested_by", "requested_at")
+    list_filter = ("kind", "state")
+    list_select_related = ("requested_by",)
+    search_fields = ("target", "token")
+
+
+@admin.register(AlarmRule)
+class AlarmRuleAdmin(RecordAdmin):
+    list_display = ("effective_from", "burst_admissions", "burst_mints", "velocity_share_bps", "velocity_factor")

@@ -11,9 +11,9 @@ attempt before it is sent, so a hash that is not there is not ours.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
@@ -77,6 +77,35 @@ def current_rule(day: datetime | None = None) -> AlarmRule:
     """The rule in force: the newest whose day has come; the defaults of the model where nobody entered one."""
     on = timezone.localdate(day or timezone.now())
     return AlarmRule.objects.filter(effective_from__lte=on).order_by("-effective_from").first() or AlarmRule()
+
+
+@transaction.atomic
+def add_alarm_rule(
+    *, effective_from: date, source: str, figures: Mapping[str, int], actor: User | str = ENGINE
+) -> AlarmRule:
+    """A new rule from `effective_from` on; what `figures` leaves out stays as in the rule in force on that day.
+
+    Raises `ResponseRefused` for a day that has a rule already, or a figure that is zero or less.
+    """
+    if any(value <= 0 for value in figures.values()):
+        raise ResponseRefused(_("Every figure must be above zero. Nothing was changed."), code="chain.rule.figure")
+    if AlarmRule.objects.filter(effective_from=effective_from).exists():
+        raise ResponseRefused(_("That day has a rule already. Nothing was changed."), code="chain.rule.day_taken")
+    before = AlarmRule.objects.filter(effective_from__lt=effective_from).order_by("-effective_from").first()
+    rule = before or AlarmRule()
+    rule.pk, rule.effective_from, rule.source = None, effective_from, source
+    for name, value in figures.items():
+        setattr(rule, name, value)
+    rule.save(force_insert=True)
+    audit.record(
+        action="chain.alarm_rule.added",
+        subject_type="chain.alarm_rule",
+        subject_id=rule.pk,
+        actor=actor,
+        reason=source,
+        data={"from": effective_from.isoformat(), **figures},
+    )
+    return rule
 
 
 # --- raising ----------------------------------------------------------------------------------------------

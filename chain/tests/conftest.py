@@ -72,7 +72,7 @@ def scene(platform: Platform, settle: Callable[[], None]) -> Scene:
     settle()
     row.refresh_from_db()
     token = str(row.contract_address)
-    configure(platform, token)
+    configure(token)
     last = [issue(platform, holder.address, f"sbt:{holder.pk}") for holder in (alice, bob)][-1]
     settle()
     agent = platform.signer(SignerRole.TOKEN_AGENT)
@@ -91,9 +91,6 @@ def scene(platform: Platform, settle: Callable[[], None]) -> Scene:
     )
 
 
-def configure(platform: Platform, token: str) -> None:
+def configure(token: str) -> None:
     call = operations.configure_security_token(token)
-    if hasattr(services, "request"):
-        services.request(role=SignerRole.ADMIN, call=call, idempotency_key="configure", purpose="test")
-    else:
-        ask(call, platform.signer(SignerRole.ADMIN), "configure")
+    services.request(role=SignerRole.ADMIN, call=call, idempotency_key="configure", purpose="test")
