@@ -74,6 +74,12 @@ test-browser: setup ## browser journeys against a fresh demo
 qa: setup ## style, types, translations, migrations, deployment check
 	@sh tests/qa.sh
 
+prove: setup ## Slither, halmos and the long invariants (docs/security)
+	@sh deploy/prove.sh
+
+mutate: setup ## change the contracts in one place at a time and see whether a test notices (hours; goes on where it stopped)
+	@node contracts/script/mutate.mjs
+
 bench: bench-gas bench-index ## every benchmark
 
 bench-gas: setup ## gas of the contracts, ending in a RATIO line
@@ -92,4 +98,4 @@ clean: ## remove what can be made again (not the demo's data)
 	@rm -rf .venv node_modules frontend/dist staticfiles contracts/out contracts/cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo demo-detached demo-stop demo-memory demo-reset smoke test test-contracts test-python test-browser qa bench bench-gas bench-index drill screenshots clean
+.PHONY: help prove mutate setup demo demo-detached demo-stop demo-memory demo-reset smoke test test-contracts test-python test-browser qa bench bench-gas bench-index drill screenshots clean

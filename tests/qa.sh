@@ -26,5 +26,7 @@ check "translations" env $offline $secret $bin/python manage.py translations che
 check "migrations" no_migration_missing
 check "check --deploy" env $offline $secret $evidence DJANGO_SETTINGS_MODULE=portal.settings.production ALLOWED_HOSTS=portal.example \
   $bin/python manage.py check --deploy --fail-level WARNING
+check "properties and tests of the contracts" node contracts/script/check-properties.mjs
+check "slither" sh deploy/prove.sh slither
 check "package-lock names no registry" locked_to_no_registry
 exit $failed
