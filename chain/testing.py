@@ -94,14 +94,18 @@ def anvil_binary() -> str:
 
 
 @contextmanager
-def anvil(*, mining: bool = True, block_time: int | None = None, port: int | None = None) -> Iterator[Anvil]:
-    """Start anvil on a free port and end it afterwards.
+def anvil(
+    *, mining: bool = True, block_time: int | None = None, port: int | None = None, begins_at: int | None = None
+) -> Iterator[Anvil]:
+    """Start anvil on a free port and end it afterwards. Its clock begins at `begins_at` (Unix seconds), or now.
 
     Finality follows two blocks behind the head (one slot per epoch). `mining=False` makes blocks only on request.
     """
     port = port or free_port()
     command = [anvil_binary(), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(settings.CHAIN_ID)]
     command += ["--slots-in-an-epoch", "1", "--silent", "--accounts", "1", "--base-fee", str(10**9)]
+    if begins_at is not None:
+        command += ["--timestamp", str(begins_at)]
     if block_time is not None:
         command += ["--block-time", str(block_time)]
     elif not mining:
