@@ -139,8 +139,8 @@ class Defence:
     def desk(self, role: ChainRole, call: Call, service: Callable[..., ResponseStep], **asked: Any) -> None:
         """The duty officer's click at the incident desk; the officer's own wallet where the desk cannot sign any more.
 
-        It cannot with a key that somebody else uses too (the outbox would meet a nonce that is taken), nor in a race,
-        and it refuses what lies ahead of this machine's clock, which the drill's chain does.
+        It cannot with a key that somebody else uses too (the outbox would meet a nonce that is taken), nor in a race.
+        What the desk refuses, the officer does with their own wallet too.
         """
         if self.watched is not None or self._used_elsewhere(_OFFICERS[role]):
             self.officer(role, call)
