@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db.models import Count
+from django.db.models import Count, Prefetch
 
 from chain import abi, selectors
 from chain.desk import wording
-from chain.desk.models import Alarm
+from chain.desk.models import Alarm, ResponseStep
 from chain.models import Attempt, Contract, EventLog, Holding, Signer
 from chain.types import Standing
 from chain.wording import event_sentence
@@ -120,11 +120,15 @@ def names_for(user: User, addresses: Iterable[str]) -> dict[str, str]:
 
 
 def reports_of(addresses: Collection[str]) -> list[Alarm]:
-    """Reports of stolen keys of these addresses that are not closed, with their steps."""
+    """Reports of stolen keys of these addresses that are not closed, with the steps that concern these addresses.
+
+    What is done about others in the same alarm is nobody's but the desk's.
+    """
+    steps = ResponseStep.objects.filter(target__in=addresses)
     rows = Alarm.objects.filter(
         chain_id=settings.CHAIN_ID, holder__in=addresses, evidence__key__startswith="reported:"
     ).exclude(state=Alarm.State.CLOSED)
-    return list(rows.distinct().prefetch_related("steps").order_by("opened_at"))
+    return list(rows.distinct().prefetch_related(Prefetch("steps", queryset=steps)).order_by("opened_at"))
 
 
 @dataclass(frozen=True, slots=True)

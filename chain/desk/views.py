@@ -18,7 +18,7 @@ from chain.desk import actions, wording
 from chain.desk import selectors as desk_selectors
 from chain.desk.actions import Action, Scene
 from chain.desk.forms import ActionsForm, ConclusionForm
-from chain.desk.models import Alarm
+from chain.desk.models import Alarm, ResponseStep
 from chain.registry import visibility
 from chain.services import alarms, response
 from portal.access import auditor_may_read, signed_in, value_action
@@ -224,9 +224,11 @@ def report_stolen_key(request: HttpRequest) -> HttpResponse:
         for address in addresses:
             alarms.report_stolen_key(holder=address, actor=user)
         return redirect("chain:stolen-key")
+    reports = desk_selectors.reports_of(addresses)
+    ended = (ResponseStep.State.DONE, ResponseStep.State.UNNEEDED)
     context: dict[str, Any] = {
         "addresses": addresses,
-        "reports": desk_selectors.reports_of(addresses),
-        "balances": selectors.balances_for(addresses),
+        "reports": reports,
+        "is_stopped": all(step.state in ended for report in reports for step in report.steps.all()),
     }
     return render(request, "chain/desk/report_stolen_key.html", context)

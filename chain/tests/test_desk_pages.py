@@ -246,6 +246,18 @@ def test_a_holder_who_reports_a_stolen_key_stops_everything_with_one_button(scen
     assert field_values(page, "once_token") == []
 
 
+def test_a_holder_sees_what_is_done_to_their_own_address_only(scene: Scene, holder: Client) -> None:
+    alarm = services.report_stolen_key(holder=scene.alice.address, actor=scene.duty)
+    services.suspend_holder_sbt(holder=scene.bob.address, actor=scene.duty, reason="mule", alarm=alarm)
+    page = holder.get(reverse("chain:stolen-key")).text
+    assert page.count('data-state="asked"') == 2
+    assert "We are stopping it" in page
+    scene.settle()
+    page = holder.get(reverse("chain:stolen-key")).text
+    assert page.count('data-state="done"') == 2
+    assert "We have stopped it" in page
+
+
 def test_somebody_without_an_address_has_nothing_to_stop(scene: Scene) -> None:
     browser = sign_in(make_person("nobody@example.com"), fresh=False)
     url = reverse("chain:stolen-key")
