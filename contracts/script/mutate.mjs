@@ -48,7 +48,7 @@ function tree(text) {
 function mutantsOf(file, text) {
   const bytes = Buffer.from(text);
   const found = [];
-  const span = (node) => node.src.split(":").map(Number);
+  const span = (node) => node.src.split(":").slice(0, 2).map(Number);
   const put = (kind, start, length, by) => found.push({ kind, file, start, length, by });
 
   function walk(node, inFunction) {
@@ -86,7 +86,6 @@ function mutantsOf(file, text) {
     if (node.nodeType === "UnaryOperation" && node.operator === "--") put("UOR", node.prefix ? start : start + length - 2, 2, "++");
     if (node.nodeType === "Literal" && node.kind === "number" && !node.subdenomination) put("LIR", start, length, String(BigInt(Math.trunc(Number(node.value))) + 1n));
     if (node.nodeType === "Literal" && node.kind === "bool") put("LIR", start, length, node.value === "true" ? "false" : "true");
-    if (node.nodeType === "FunctionDefinition") for (const modifier of node.modifiers) if (modifier.kind === undefined && ["restricted", "delayed"].includes(modifier.modifierName.name)) put("MOD", ...span(modifier), "");
   }
   walk(tree(text), false);
   for (const node of tree(text).nodes) if (node.nodeType === "ContractDefinition") for (const member of node.nodes) if (member.nodeType === "FunctionDefinition") for (const modifier of member.modifiers) {
