@@ -30,11 +30,13 @@ def world(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
         yield built
 
 
-#: One pair of D14 and one key of D20 here; `make drill` plays them all.
+#: One pair of D14 and one key of D20 here, and without the two slowest, D15 and D17; `make drill` plays them all.
+SLOWEST = ("D15", "D17")
 PLAYED = [
     (drill, mode)
     for drill in {wording.number_of(drill.code): drill for drill in DRILLS}.values()
     for mode in drill.modes[:1]
+    if drill.code not in SLOWEST
 ]
 
 
