@@ -235,7 +235,9 @@ class Arguments:
             return wanted
         if function == "schedule":
             return [(target, data, 0) for target, data in wanted]
-        return [(caller, target, data) for caller in (self.key.address,) for target, data in wanted]
+        # Somebody else's announcements; cancelling one's own is not what a thief does.
+        others = [address for address in self.platform if address != self.key.address]
+        return [(caller, target, data) for caller in others for target, data in wanted]
 
 
 def _sensible(inputs: list[dict[str, Any]], values: tuple[Any, ...]) -> bool:

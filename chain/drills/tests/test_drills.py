@@ -56,9 +56,9 @@ def test_there_are_all_drills_and_every_ordered_pair_of_hot_keys() -> None:
 
 
 def test_a_drill_leaves_chain_and_register_as_they_were(world: World) -> None:
-    before = (world.height(), world.supply(), [person.wallets for person in world.investors])
+    before = (world.height(), world.supply(), [list(person.wallets) for person in world.investors])
     run_one(world, named(["D3"])[0], HURRIED)
-    assert (world.height(), world.supply(), [person.wallets for person in world.investors]) == before
+    assert (world.height(), world.supply(), [list(person.wallets) for person in world.investors]) == before
 
 
 def test_what_the_thief_tries_comes_from_the_chain(world: World) -> None:
