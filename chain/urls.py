@@ -1,8 +1,8 @@
 from django.urls import path
 
 from chain import views
-from chain.governance import views as governance
 from chain.desk import views as desk
+from chain.governance import views as governance
 
 app_name = "chain"
 urlpatterns = [

@@ -70,7 +70,7 @@ def english_texts() -> set[str]:
 
 def visible_texts(person: Person) -> list[str]:
     """The texts a reader of Japanese sees, each element's own; parts marked as another language are left out."""
-    return person.page.evaluate(
+    found: list[str] = person.page.evaluate(
         """() => {
           const found = [];
           const walk = node => {
@@ -91,6 +91,7 @@ def visible_texts(person: Person) -> list[str]:
           return found;
         }"""
     )
+    return found
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role or "visitor")

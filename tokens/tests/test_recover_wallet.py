@@ -15,7 +15,7 @@ from tokens.tests.conftest import add_wallet, issue_sbt
 TX = ChainTransaction.State
 
 
-def announce(world, actor, lost, replacement, reason="reported lost"):
+def announce(world, actor, lost, replacement, reason="reported lost") -> Recovery:
     return services.announce_recovery(
         security_id=world.security.pk, actor=actor, lost=lost, replacement=replacement, reason=reason
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from tokens import steps
 
 
 def test_a_holder_sees_the_sum_at_face_and_the_number_of_securities(holding, signed_in):
     (held,) = steps.investor_summary(holding.alice)
-    assert [(money.amount, money.currency) for money in held.amounts] == [(10_000_000, "JPY")]
+    assert [(money.amount, money.currency) for money in held.amounts] == [(Decimal(10_000_000), "JPY")]
     page = signed_in(holding.alice).get("/dashboard/").content.decode()
     assert "At a glance" in page
     assert "¥10,000,000" in page
