@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 class ChainConfig(AppConfig):
     name = "chain"
+    verbose_name = _("Chain and contracts")
 
     def ready(self) -> None:
         from chain.desk import steps  # noqa: F401 (registers itself)

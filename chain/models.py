@@ -333,6 +333,8 @@ class Block(models.Model):
                 fields=["chain_id", "number"], condition=models.Q(canonical=True), name="chain_block_one_canonical"
             ),
         ]
+        verbose_name = _("block")
+        verbose_name_plural = _("blocks")
 
     def __str__(self) -> str:
         return f"block {self.number} {self.hash[:10]}"
@@ -360,6 +362,8 @@ class EventLog(models.Model):
             models.Index(fields=["address", "event", "block_number", "log_index"], name="chain_log_lookup"),
             models.Index(fields=["chain_id", "block_number"], name="chain_log_block"),
         ]
+        verbose_name = _("event log")
+        verbose_name_plural = _("event logs")
 
     def __str__(self) -> str:
         return f"{self.event} {self.block_number}/{self.log_index}"
@@ -380,6 +384,10 @@ class Cursor(models.Model):
     range_size = models.IntegerField(default=50)
     moved_at = models.DateTimeField(null=True, blank=True)
 
+    class Meta:
+        verbose_name = _("reading position")
+        verbose_name_plural = _("reading positions")
+
     def __str__(self) -> str:
         return f"chain {self.chain_id} at {self.number}, final to {self.final_number}"
 
@@ -394,6 +402,10 @@ class FollowedContract(models.Model):
     contract = models.OneToOneField(Contract, on_delete=models.CASCADE, related_name="followed")
     number = models.BigIntegerField(help_text="every log of it up to this block is stored")
     joined = models.BooleanField(default=False)
+
+    class Meta:
+        verbose_name = _("followed contract")
+        verbose_name_plural = _("followed contracts")
 
     def __str__(self) -> str:
         return f"{self.contract} {'with the cursor' if self.joined else f'behind, at {self.number}'}"
@@ -419,6 +431,8 @@ class SbtRecord(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["chain_id", "address"], name="chain_sbt_address")]
+        verbose_name = _("SBT record")
+        verbose_name_plural = _("SBT records")
 
     def __str__(self) -> str:
         return f"SBT {self.token_id} of {self.address}"
@@ -434,6 +448,8 @@ class Distrust(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["chain_id", "key"], name="chain_distrust_key")]
+        verbose_name = _("distrusted key")
+        verbose_name_plural = _("distrusted keys")
 
     def __str__(self) -> str:
         return f"{self.key} not trusted since {self.since:%Y-%m-%d %H:%M:%S}"
@@ -457,6 +473,8 @@ class Holding(models.Model):
                 condition=models.Q(units__gte=0, final_units__gte=0), name="chain_holding_not_negative"
             ),
         ]
+        verbose_name = _("indexed holding")
+        verbose_name_plural = _("indexed holdings")
 
     def __str__(self) -> str:
         return f"{self.holder} holds {self.units} of {self.token}"
@@ -482,6 +500,8 @@ class Movement(models.Model):
             models.Index(fields=["token", "-block_number"], name="chain_movement_token"),
             models.Index(fields=["chain_id", "block_number"], name="chain_movement_block"),
         ]
+        verbose_name = _("token movement")
+        verbose_name_plural = _("token movements")
 
     def __str__(self) -> str:
         return f"{self.units} of {self.token} from {self.sender} to {self.recipient}"
@@ -499,6 +519,8 @@ class TokenState(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["chain_id", "token"], name="chain_token_state")]
+        verbose_name = _("token state")
+        verbose_name_plural = _("token states")
 
     def __str__(self) -> str:
         return f"{self.token} supply {self.supply_units}"

@@ -1,8 +1,10 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class KycConfig(AppConfig):
     name = "kyc"
+    verbose_name = _("Identity verification")
 
     def ready(self) -> None:
         from kyc import checks, dashboard, desk  # noqa: F401 (all register themselves)

@@ -140,6 +140,8 @@ class IdempotencyKey(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user", "key"], name="portal_idempotency_user_key")]
         indexes = [models.Index(fields=["created_at"], name="portal_idempotency_age")]
+        verbose_name = _("key of a form sent once")
+        verbose_name_plural = _("keys of forms sent once")
 
     def __str__(self) -> str:
         return f"{self.key} → {self.location or '…'}"
@@ -157,6 +159,8 @@ class UsedCode(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user", "code"], name="portal_used_code_once")]
+        verbose_name = _("used code")
+        verbose_name_plural = _("used codes")
 
     def __str__(self) -> str:
         return f"{self.user_id} {self.used_at:%H:%M:%S}"

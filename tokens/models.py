@@ -659,6 +659,8 @@ class Notice(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["id"], condition=Q(sent_at__isnull=True), name="tokens_notice_unsent")]
+        verbose_name = _("e-mail about a security")
+        verbose_name_plural = _("e-mails about securities")
 
     def __str__(self) -> str:
         return f"{self.template} → {self.user_id}"

@@ -219,5 +219,9 @@ class Watch(models.Model):
     chain_id = models.BigIntegerField(unique=True)
     last_log_id = models.BigIntegerField(default=0)
 
+    class Meta:
+        verbose_name = _("alarm watch")
+        verbose_name_plural = _("alarm watches")
+
     def __str__(self) -> str:
         return f"chain {self.chain_id} to event {self.last_log_id}"

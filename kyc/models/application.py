@@ -199,6 +199,8 @@ class SearchTerm(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["application", "text"], name="kyc_search_term_once")]
+        verbose_name = _("search term")
+        verbose_name_plural = _("search terms")
 
     def __str__(self) -> str:
         return self.text
@@ -235,6 +237,10 @@ class IndividualDetails(models.Model):
     source_of_funds = models.CharField(_("source of the funds"), max_length=200, blank=True)
     is_pep = models.BooleanField(_("politically exposed person"), null=True, blank=True)
     pep_detail = models.CharField(_("position and country"), max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("details of an individual")
+        verbose_name_plural = _("details of individuals")
 
     def __str__(self) -> str:
         return f"{self.family_name} {self.given_name}".strip()
@@ -274,6 +280,10 @@ class CorporateDetails(models.Model):
     is_pep = models.BooleanField(_("politically exposed person among them"), null=True, blank=True)
     pep_detail = models.CharField(_("who, position and country"), max_length=200, blank=True)
 
+    class Meta:
+        verbose_name = _("details of a company")
+        verbose_name_plural = _("details of companies")
+
     def __str__(self) -> str:
         return self.name
 
@@ -295,6 +305,8 @@ class BeneficialOwner(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(share_bps__gte=0, share_bps__lte=10000), name="kyc_owner_share_range"),
         ]
+        verbose_name = _("beneficial owner")
+        verbose_name_plural = _("beneficial owners")
 
     def __str__(self) -> str:
         return self.name
@@ -329,6 +341,8 @@ class Decision(models.Model):
                 name="kyc_decision_two_people",
             ),
         ]
+        verbose_name = _("decision on an application")
+        verbose_name_plural = _("decisions on applications")
 
     def __str__(self) -> str:
         return f"{self.verdict} {self.application_id}"

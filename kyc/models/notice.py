@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 
 class Notice(models.Model):
@@ -23,6 +24,8 @@ class Notice(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["id"], condition=Q(sent_at__isnull=True), name="kyc_notice_unsent")]
+        verbose_name = _("e-mail about a verification")
+        verbose_name_plural = _("e-mails about verifications")
 
     def __str__(self) -> str:
         return f"{self.template} {self.application_id}"

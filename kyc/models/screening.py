@@ -53,6 +53,8 @@ class SanctionsEntry(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["sanctions_list", "number"], name="kyc_entry_number")]
+        verbose_name = _("sanctions list entry")
+        verbose_name_plural = _("sanctions list entries")
 
     def __str__(self) -> str:
         return f"{self.number} {self.name}"
@@ -66,6 +68,10 @@ class SanctionsName(models.Model):
     normalised = models.CharField(max_length=400)
     kind = models.CharField(max_length=8, help_text="name, aka, fka, nka")
 
+    class Meta:
+        verbose_name = _("listed name")
+        verbose_name_plural = _("listed names")
+
     def __str__(self) -> str:
         return self.name
 
@@ -77,6 +83,10 @@ class SanctionsWallet(models.Model):
     currency = models.CharField(max_length=8)
     address = models.CharField(max_length=120)
     address_key = models.CharField(max_length=120, db_index=True, help_text="lower case where case carries nothing")
+
+    class Meta:
+        verbose_name = _("listed wallet")
+        verbose_name_plural = _("listed wallets")
 
     def __str__(self) -> str:
         return f"{self.currency} {self.address}"
@@ -122,6 +132,8 @@ class ScreeningRun(models.Model):
             models.UniqueConstraint(fields=["application", "sanctions_list", "round"], name="kyc_run_once_per_round"),
         ]
         indexes = [models.Index(fields=["id"], condition=~Q(state="done"), name="kyc_run_unfinished")]
+        verbose_name = _("screening run")
+        verbose_name_plural = _("screening runs")
 
     def __str__(self) -> str:
         return f"{self.list_name} {self.application_id} {self.state}"
@@ -189,6 +201,8 @@ class ScreeningHit(models.Model):
         indexes = [
             models.Index(fields=["application", "state"], name="kyc_hit_application"),
         ]
+        verbose_name = _("screening hit")
+        verbose_name_plural = _("screening hits")
 
     def __str__(self) -> str:
         return f"{self.subject_name} ~ {self.listed_name} {self.score}"

@@ -72,6 +72,8 @@ class Wallet(models.Model):
                 name="kyc_wallet_signer_matches_kind",
             ),
         ]
+        verbose_name = _("wallet")
+        verbose_name_plural = _("wallets")
 
     def __str__(self) -> str:
         return str(self.address)
@@ -84,6 +86,10 @@ class OfficerKey(models.Model):
     address = AddressField(unique=True)
     signer = models.OneToOneField("chain.Signer", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("officer key")
+        verbose_name_plural = _("officer keys")
 
     def __str__(self) -> str:
         return f"{self.user} {self.address}"
@@ -122,6 +128,8 @@ class AttestationRecord(models.Model):
                 name="kyc_attestation_signed_whole",
             ),
         ]
+        verbose_name = _("attestation")
+        verbose_name_plural = _("attestations")
 
     def __str__(self) -> str:
         return f"{self.purpose} {self.application_id}"
@@ -170,6 +178,8 @@ class LifecycleStep(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["application"], condition=Q(outcome="open"), name="kyc_step_one_open"),
         ]
+        verbose_name = _("step of a verification token")
+        verbose_name_plural = _("steps of verification tokens")
 
     def __str__(self) -> str:
         return f"{self.kind} {self.application_id} {self.outcome}"
