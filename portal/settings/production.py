@@ -13,3 +13,7 @@ CSRF_COOKIE_SECURE = True
 SESSION_COOKIE_NAME = "__Host-sessionid"
 CSRF_COOKIE_NAME = "__Host-csrftoken"
 CHAIN_PROFILE = env.str("CHAIN_PROFILE", default="production")
+
+# Whatever the environment says: production shows nobody's sign-in codes, and no officer's key signs by itself.
+DEMO = False
+DEMO_SIGNS_FOR_OFFICERS = False
