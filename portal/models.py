@@ -16,6 +16,7 @@ class Role(models.TextChoices):
 
     KYC_OFFICER = "kyc_officer", _("KYC officer")
     ISSUER = "issuer", _("Issuer")
+    LOAN_OFFICER = "loan_officer", _("Loan officer")
     ADMINISTRATOR = "administrator", _("Administrator")
     AUDITOR = "auditor", _("Auditor")
 

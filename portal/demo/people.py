@@ -43,6 +43,8 @@ PEOPLE = (
     SamplePerson("officer_2", "ono@kyc.example", "小野 理沙", "オノ リサ", "kyc_officer", _("Second KYC officer: confirms what the first decided")),
     SamplePerson("issuer_1", "sato@issuer.example", "佐藤 誠", "サトウ マコト", "issuer", _("Issuer: offers the bond, records payments, allocates")),
     SamplePerson("issuer_2", "saito@issuer.example", "斎藤 司", "サイトウ ツカサ", "issuer", _("Second person of the issuer: approves what the first prepared")),
+    SamplePerson("loan_officer_1", "murata@loans.example", "村田 健", "ムラタ ケン", "loan_officer", _("Loan officer: reviews credit, watches the book, prepares what the second signs off")),
+    SamplePerson("loan_officer_2", "mori@loans.example", "森 明日香", "モリ アスカ", "loan_officer", _("Second loan officer: confirms what the first decided")),
     SamplePerson("administrator", "kanri@musubi.example", "神田 涼", "カンダ リョウ", "administrator", _("Administrator: people, roles, the chain console")),
     SamplePerson("auditor", "kansa@musubi.example", "関 紗英", "セキ サエ", "auditor", _("Auditor: sees everything, changes nothing")),
 )  # fmt: skip
