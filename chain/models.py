@@ -271,6 +271,16 @@ class SafeProposal(models.Model):
     def __str__(self) -> str:
         return f"{self.purpose_call} {self.state}"
 
+    @property
+    def can_be_withdrawn(self) -> bool:
+        """Not submitted yet: whoever may ask may take it back."""
+        return self.state == self.State.COLLECTING
+
+    @property
+    def can_be_cancelled(self) -> bool:
+        """Announced, or about to be: the council can still stop it."""
+        return bool(self.operation_id) and self.state in (self.State.SENT, self.State.SCHEDULED)
+
 
 class SafeSignature(models.Model):
     """One officer's signature over one proposal under one nonce. Never changed; another nonce needs another one."""

@@ -153,6 +153,15 @@ def schedule_call(call: Call) -> Call:
     return _call("AccessManager", _only(Contract.Kind.ACCESS_MANAGER), "schedule", call.to, call.data, 0)
 
 
+def replace_role_holder(role: ChainRole, *, old: str, new: str, delay: int = 0) -> Call:
+    """Give `role` to `new` with an execution delay in seconds and take it from `old`, in one transaction. [ADMIN]"""
+    calls = [
+        abi.encode_call("AccessManager", "grantRole", int(role), new, delay),
+        abi.encode_call("AccessManager", "revokeRole", int(role), old),
+    ]
+    return _call("AccessManager", _only(Contract.Kind.ACCESS_MANAGER), "multicall", calls)
+
+
 def cancel_scheduled(caller: str, target: str, data: bytes) -> Call:
     """Cancel what `caller` announced. [COUNCIL]"""
     return _call("AccessManager", _only(Contract.Kind.ACCESS_MANAGER), "cancel", caller, target, data)

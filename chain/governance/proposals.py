@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from eth_utils.crypto import keccak
@@ -263,19 +264,26 @@ def withdraw_proposal(*, proposal_id: int, actor: User, reason: str) -> SafeProp
 
 @transaction.atomic
 def propose_cancellation(*, proposal_id: int, actor: User) -> ChainTransaction:
-    """Ask the council to cancel what the admin announced. Raises `NotCancellable` if nothing waits."""
+    """Ask the council to cancel what the admin announced. Raises `NotCancellable` if nothing waits.
+
+    Asked again while that is under way it is the same row; after one that came to nothing it is a new one.
+    """
     proposal = _locked(proposal_id)
-    if proposal.state not in (State.SENT, State.SCHEDULED) or not proposal.operation_id:
+    if not proposal.can_be_cancelled:
         raise NotCancellable(
             _("Nothing of this proposal waits any more. Nothing was changed."),
             code="chain.proposal.nothing_waits",
             state=proposal.state,
         )
     cancel = abi.encode_call("TimelockController", "cancel", bytes.fromhex(proposal.operation_id[2:]))
+    key = f"{SUBJECT}:{proposal.pk}:cancel"
+    failed = ChainTransaction.objects.filter(
+        Q(idempotency_key=key) | Q(idempotency_key__startswith=f"{key}:"), state__in=ChainTransaction.DEAD
+    ).count()
     return request(
         role=SignerRole.COUNCIL,
         call=Call(to=proposal.to, data=cancel, function="TimelockController.cancel"),
-        idempotency_key=f"{SUBJECT}:{proposal.pk}:cancel",
+        idempotency_key=f"{key}:{failed}" if failed else key,
         purpose="chain.cancel_announcement",
         subject=f"{SUBJECT}:{proposal.pk}",
         actor=actor,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -10,17 +11,20 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST, require_safe
+from django.utils.translation import gettext_lazy, gettext_noop
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from chain import services
+from chain import abi, services
 from chain.exceptions import CallRefused, NodeUnavailable
 from chain.gateway import gateway
 from chain.governance import safe as safes
-from chain.models import SafeProposal
+from chain.governance.proposals import inner_call
+from chain.models import Contract, SafeProposal
 from chain.signers import checksummed
-from portal.access import auditor_may_read, role_required
+from chain.types import ChainRole
+from portal.access import auditor_may_read, role_required, value_action
 from portal.exceptions import DomainError
+from portal.idempotency import acts_once
 from portal.models import Role, User
 
 _SHOWN = 100
@@ -43,6 +47,20 @@ class SignatureForm(forms.Form):
             raise forms.ValidationError(
                 _("This is not a signature: it has other characters than digits and a to f."), code="malformed"
             ) from error
+
+
+class WithdrawalForm(forms.Form):
+    """Why a proposal is withdrawn."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        max_length=300,
+        error_messages={"required": gettext_lazy("Say why, in a few words: it is kept in the audit trail.")},
+    )
+
+
+class CancellationForm(forms.Form):
+    """Nothing to fill in: the council is asked."""
 
 
 @require_safe
@@ -79,6 +97,62 @@ def sign(request: HttpRequest, proposal_id: int) -> HttpResponse:
     return redirect("chain:proposal", proposal_id)
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
+@role_required(Role.ADMINISTRATOR)
+@value_action
+@acts_once
+def withdraw(request: HttpRequest, proposal_id: int) -> HttpResponse:
+    """Take back what was not submitted yet."""
+    found = get_object_or_404(SafeProposal, pk=proposal_id)
+    form = WithdrawalForm(request.POST or None)
+
+    def act(user: User) -> None:
+        services.withdraw_proposal(proposal_id=found.pk, actor=user, reason=form.cleaned_data["reason"])
+
+    return _end(request, found, form, act, done=_("The proposal was withdrawn."), can=found.can_be_withdrawn)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@role_required(Role.ADMINISTRATOR)
+@value_action
+@acts_once
+def cancel(request: HttpRequest, proposal_id: int) -> HttpResponse:
+    """Ask the council to cancel what the admin announced, while its waiting time runs."""
+    found = get_object_or_404(SafeProposal, pk=proposal_id)
+
+    def act(user: User) -> None:
+        services.propose_cancellation(proposal_id=found.pk, actor=user)
+
+    form = CancellationForm(request.POST if request.method == "POST" else None)
+    said = _("The council was asked to cancel it.")
+    return _end(request, found, form, act, done=said, can=found.can_be_cancelled)
+
+
+def _end(
+    request: HttpRequest,
+    found: SafeProposal,
+    form: forms.Form,
+    act: Callable[[User], object],
+    *,
+    done: str,
+    can: bool,
+) -> HttpResponse:
+    """Show what would end and end it; a refusal in words on the same page."""
+    assert isinstance(request.user, User)  # noqa: S101 (behind portal.access)
+    status = 200
+    if request.method == "POST" and form.is_valid():
+        try:
+            act(request.user)
+        except DomainError as error:
+            form.add_error(None, str(error.message))
+            status = error.status_code
+        else:
+            messages.success(request, done)
+            return redirect("chain:proposal", found.pk)
+    context = {"proposal": found, "form": form, "can": can, "withdraws": isinstance(form, WithdrawalForm)}
+    return render(request, "chain/proposal_end.html", context, status=422 if form.errors and status == 200 else status)
+
+
 def _page(request: HttpRequest, proposal_id: int, form: SignatureForm, *, status: int = 200) -> HttpResponse:
     found = get_object_or_404(SafeProposal.objects.select_related("safe", "relay", "transaction"), pk=proposal_id)
     assert isinstance(request.user, User)  # noqa: S101
@@ -87,11 +161,35 @@ def _page(request: HttpRequest, proposal_id: int, form: SignatureForm, *, status
         "proposal": found,
         "form": form,
         "can_sign": can_sign and request.user.has_role(Role.ADMINISTRATOR),
+        "may_end": request.user.has_role(Role.ADMINISTRATOR),
         "payload": json.dumps(safes.typed_data(found), indent=2) if found.nonce is not None else "",
         "digest": safes.digest(found) if found.nonce is not None else "",
+        "parts": parts_in_words(found),
         **_officers(found),
     }
     return render(request, "chain/proposal.html", context, status=status)
+
+
+def parts_in_words(proposal: SafeProposal) -> list[str]:
+    """Who gets and who loses which role, of a proposal that does several things at once; nothing of any other."""
+    target, data = inner_call(proposal)
+    decoded = abi.decode_arguments(Contract.Kind.ACCESS_MANAGER, data) if proposal.target == target else None
+    if decoded is None or decoded[0] != "multicall":
+        return []
+    words = []
+    for part in decoded[1][0]:
+        step = abi.decode_arguments(Contract.Kind.ACCESS_MANAGER, bytes(part))
+        sentence = _ROLE_SENTENCES.get(step[0]) if step else None
+        if step and sentence:
+            role, account = step[1][0], checksummed(step[1][1])
+            words.append(_(sentence) % {"role": ChainRole(role).name, "address": account})
+    return words
+
+
+_ROLE_SENTENCES = {
+    "grantRole": gettext_noop("Give the role %(role)s to %(address)s."),
+    "revokeRole": gettext_noop("Take the role %(role)s from %(address)s."),
+}
 
 
 def _officers(proposal: SafeProposal) -> dict[str, Any]:

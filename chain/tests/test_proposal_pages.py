@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.db import transaction
 
 from chain import operations, services
 from chain.governance import safe as safes
 from chain.models import SafeProposal, Signer
-from chain.types import SignerRole
-from portal.models import Role
-from portal.testing import make_person
+from chain.tests.test_proposals import DAY, drive, is_granted
+from chain.tests.test_proposals import announced as wait_begins
+from chain.types import ChainRole, SignerRole
+from portal.models import AuditEntry, Role, User
+from portal.testing import make_person, sign_in
 
 pytestmark = pytest.mark.django_db
 
@@ -71,3 +75,110 @@ def test_nobody_else_sees_proposals(client, proposal, role):
     client.force_login(make_person("other@musubi.example", role=role, second_factor=True))
     assert client.get("/chain/proposals/").status_code == 403
     assert client.get(f"/chain/proposals/{proposal.pk}/").status_code == 403
+
+
+# --- ending one --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def careful(db):
+    """An administrator who used the second factor just now."""
+    return sign_in(make_person("careful@musubi.example", role=Role.ADMINISTRATOR, second_factor=True), fresh=True)
+
+
+@pytest.fixture
+def announced(platform, settings):
+    """An admin's announcement whose waiting time runs."""
+    settings.DEMO_SIGNS_FOR_OFFICERS = False
+    return wait_begins(platform, delay=DAY)
+
+
+def posted(browser, page, **fields):
+    """Fill in the form of `page` and send it, as its button does."""
+    html = browser.get(page).content.decode()
+    token = re.search(r'name="once_token" value="([^"]+)"', html)
+    assert token, "the page has no form"
+    return browser.post(page, {"once_token": token[1], **fields})
+
+
+def test_a_proposal_that_waits_for_signatures_is_withdrawn_with_a_reason(careful, proposal):
+    page = f"/chain/proposals/{proposal.pk}/withdraw/"
+    assert page in careful.get(f"/chain/proposals/{proposal.pk}/").content.decode()
+    assert posted(careful, page, reason="").status_code == 422
+    assert posted(careful, page, reason="asked by mistake").status_code == 302
+    proposal.refresh_from_db()
+    assert (proposal.state, proposal.transaction.state) == ("cancelled", "refused")
+    entry = AuditEntry.objects.get(action="chain.proposal.cancelled", subject_id=str(proposal.pk))
+    assert (entry.reason, entry.actor.email) == ("asked by mistake", "careful@musubi.example")
+    assert page not in careful.get(f"/chain/proposals/{proposal.pk}/").content.decode()
+    assert "Nothing can be done here any more" in careful.get(page).content.decode()
+
+
+def test_withdrawing_what_was_submitted_meanwhile_is_refused_in_words(careful, proposal):
+    page = f"/chain/proposals/{proposal.pk}/withdraw/"
+    token = re.search(r'name="once_token" value="([^"]+)"', careful.get(page).content.decode())[1]
+    SafeProposal.objects.filter(pk=proposal.pk).update(state="sent")
+    answer = careful.post(page, {"once_token": token, "reason": "too late"})
+    assert answer.status_code >= 400
+    assert "already submitted" in answer.content.decode()
+    proposal.refresh_from_db()
+    assert proposal.state == "sent"
+
+
+def test_the_council_cancels_an_announcement_and_it_is_never_carried_out(careful, announced, platform, settings):
+    settings.DEMO_SIGNS_FOR_OFFICERS = True
+    page = f"/chain/proposals/{announced.pk}/cancel/"
+    assert posted(careful, page).status_code == 302
+    assert posted(careful, page).status_code == 302
+    cancelling = SafeProposal.objects.get(purpose_call="TimelockController.cancel")
+    drive(platform, 12)
+    announced.refresh_from_db()
+    cancelling.refresh_from_db()
+    assert (announced.state, cancelling.state) == ("cancelled", "done")
+    assert announced.transaction.state == "refused"
+    platform.node.pass_time(2 * DAY)
+    drive(platform)
+    assert not is_granted()
+
+
+def test_a_cancellation_that_was_withdrawn_can_be_asked_for_again(careful, announced, settings):
+    settings.DEMO_SIGNS_FOR_OFFICERS = False
+    actor = User.objects.get(email="careful@musubi.example")
+    first = services.propose_cancellation(proposal_id=announced.pk, actor=actor)
+    assert services.propose_cancellation(proposal_id=announced.pk, actor=actor) == first
+    services.withdraw_proposal(proposal_id=first.proposal.pk, actor=actor, reason="not needed")
+    second = services.propose_cancellation(proposal_id=announced.pk, actor=actor)
+    assert second != first
+    assert second.state == "queued"
+
+
+@pytest.mark.parametrize("role", [None, Role.KYC_OFFICER, Role.AUDITOR])
+@pytest.mark.parametrize("what", ["withdraw", "cancel"])
+def test_only_administrators_end_proposals(proposal, role, what):
+    browser = sign_in(make_person("no@musubi.example", role=role, second_factor=True), fresh=True)
+    assert browser.get(f"/chain/proposals/{proposal.pk}/{what}/").status_code == 403
+    assert browser.post(f"/chain/proposals/{proposal.pk}/{what}/", {"reason": "x"}).status_code == 403
+    proposal.refresh_from_db()
+    assert proposal.state == "collecting"
+
+
+def test_the_second_factor_is_asked_before_a_proposal_ends(administrator, proposal):
+    answer = administrator.post(f"/chain/proposals/{proposal.pk}/withdraw/", {"reason": "x"})
+    assert "reauthenticate" in answer.url
+    proposal.refresh_from_db()
+    assert proposal.state == "collecting"
+
+
+def test_officers_read_whose_key_takes_which_role_before_they_sign(administrator, platform, settings):
+    settings.DEMO_SIGNS_FOR_OFFICERS = False
+    old, new = "0x" + "11" * 20, "0x" + "22" * 20
+    with transaction.atomic():
+        row = services.request(
+            role=SignerRole.ADMIN,
+            call=operations.replace_role_holder(ChainRole.SBT_ISSUER, old=old, new=new),
+            idempotency_key="rotate",
+            purpose="test",
+        )
+    page = administrator.get(f"/chain/proposals/{row.proposal.pk}/").content.decode()
+    assert f"Give the role SBT_ISSUER to {new}." in page
+    assert f"Take the role SBT_ISSUER from {old}." in page
