@@ -230,6 +230,23 @@ DEMO_SIGNS_FOR_OFFICERS = env.bool("DEMO_SIGNS_FOR_OFFICERS", default=DEMO)
 KEYSTORE_DIR = Path(env.str("KEYSTORE_DIR", default=str(BASE_DIR / ".run" / "keystore")))
 KEYSTORE_PASSWORD = env.str("KEYSTORE_PASSWORD", default="")
 
+# --- bitcoin: collateral of the loan desk --------------------------------------------------------------
+# The custodian's account by its public key (BIP 84) and the fingerprint of its master key: docs/runbooks/collateral.md.
+# No private key belongs here. Without a key no Bitcoin address is given out.
+BITCOIN_NETWORK = env.str("BITCOIN_NETWORK", default="mainnet")
+BITCOIN_ACCOUNT_XPUB = env.str("BITCOIN_ACCOUNT_XPUB", default="")
+BITCOIN_MASTER_FINGERPRINT = env.str("BITCOIN_MASTER_FINGERPRINT", default="00000000")
+BITCOIN_ESPLORA_URL = env.str("BITCOIN_ESPLORA_URL", default="")
+BITCOIN_ESPLORA_TIMEOUT = env.float("BITCOIN_ESPLORA_TIMEOUT", default=10.0)
+# Confirmations a deposit needs, by the satoshi it brings: `from:confirmations`, the highest that applies.
+BITCOIN_CONFIRMATIONS = env.list("BITCOIN_CONFIRMATIONS", default=["0:3", "100000000:6"])
+# A block this deep is taken to stay: until then a credited deposit is looked at again after every block.
+BITCOIN_SETTLED_DEPTH = env.int("BITCOIN_SETTLED_DEPTH", default=100)
+# Addresses given out in a row that nothing was paid to yet. The custodian's wallet must look at least this far ahead.
+BITCOIN_GAP_LIMIT = env.int("BITCOIN_GAP_LIMIT", default=200)
+# Addresses asked about in one sweep.
+BITCOIN_SWEEP_ADDRESSES = env.int("BITCOIN_SWEEP_ADDRESSES", default=200)
+
 # --- mail --------------------------------------------------------------------------------------------
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)

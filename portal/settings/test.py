@@ -14,3 +14,9 @@ STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.s
 CHAIN_PROFILE = "test"
 DEMO_SIGNS_FOR_OFFICERS = True
 KEYSTORE_PASSWORD = env.str("KEYSTORE_PASSWORD", default="test-only-password")
+# A test account on regtest (the mnemonic of the BIP-84 vectors): anybody can spend from it.
+BITCOIN_NETWORK = "regtest"
+BITCOIN_ACCOUNT_XPUB = (
+    "tpubDC8msFGeGuwnKG9Upg7DM2b4DaRqg3CUZa5g8v2SRQ6K4NSkxUgd7HsL2XVWbVm39yBA4LAxysQAm397zwQSQoQgewGiYZqrA9DsP4zbQ1M"
+)
+BITCOIN_MASTER_FINGERPRINT = "73c5da0a"
