@@ -327,6 +327,12 @@ def open_incidents_for(user: User) -> int | None:
 # --- where things are ----------------------------------------------------------------------------------------
 
 
+def is_ours(address: str) -> bool:
+    """Whether this address is a contract or a signing key of the platform, custody wallets included. Two queries."""
+    known = {"chain_id": settings.CHAIN_ID, "address": address}
+    return Contract.objects.filter(**known).exists() or Signer.objects.filter(**known).exists()
+
+
 def signer_for_role(role: str) -> Signer:
     """The platform's signer for a `SignerRole` that has one. Raises `PlatformNotReady`. One query."""
     signer = Signer.objects.filter(chain_id=settings.CHAIN_ID, role=role).order_by("id").first()

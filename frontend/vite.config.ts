@@ -41,7 +41,7 @@ export default defineConfig({
     cssCodeSplit: true,
     reportCompressedSize: false,
     rolldownOptions: {
-      input: { main: resolve(here, "src/main.ts") },
+      input: { main: resolve(here, "src/main.ts"), wallet: resolve(here, "src/wallet.ts") },
       output: {
         entryFileNames: "[name].js",
         chunkFileNames: "[name].js",

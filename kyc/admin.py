@@ -21,6 +21,7 @@ from kyc.models import (
     ScreeningHit,
     ScreeningRun,
     Wallet,
+    WalletRequest,
 )
 
 
@@ -105,6 +106,12 @@ class ScreeningRunAdmin(ReadOnlyAdmin):
 class ScreeningHitAdmin(ReadOnlyAdmin):
     list_display = ("application", "subject_name", "listed_name", "score", "state", "proposed_by", "decided_by")
     list_filter = ("state", "who")
+
+
+@admin.register(WalletRequest)
+class WalletRequestAdmin(ReadOnlyAdmin):
+    list_display = ("wallet", "state", "attempt", "decided_by", "failure", "created_at", "changed_at")
+    list_filter = ("state",)
 
 
 @admin.register(Notice)

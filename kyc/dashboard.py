@@ -102,6 +102,15 @@ def _officer_steps(user: User) -> Iterable[NextStep]:
             action=_("Take the next case"),
             priority=15,
         )
+    wallets = selectors.wallet_requests_waiting(user)
+    if wallets:
+        yield NextStep(
+            title=_("Further wallets wait for your signature: %(count)s") % {"count": wallets},
+            detail=_("Verified people who showed that they hold the key."),
+            url=reverse("kyc:wallet-requests"),
+            action=_("See them"),
+            priority=16,
+        )
     mine = Application.objects.filter(assigned_to=user, state__in=Application.WITH_OFFICERS)[:99].count()
     if mine:
         yield NextStep(
@@ -114,6 +123,19 @@ def _officer_steps(user: User) -> Iterable[NextStep]:
 
 menu_items.register(
     MenuItem(gettext_lazy("Verification"), "kyc:status", frozenset({INVESTOR}), order=40, section="/kyc/")
+)
+menu_items.register(
+    MenuItem(gettext_lazy("Wallets"), "kyc:wallets", frozenset({INVESTOR}), order=26, section="/kyc/wallets/")
+)
+menu_items.register(
+    MenuItem(
+        gettext_lazy("Further wallets"),
+        "kyc:wallet-requests",
+        frozenset({Role.KYC_OFFICER}),
+        order=22,
+        section="/kyc/wallet-requests/",
+        count=selectors.wallet_requests_waiting,
+    )
 )
 menu_items.register(
     MenuItem(

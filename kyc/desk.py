@@ -3,12 +3,13 @@ an application whose token was suspended there."""
 
 from __future__ import annotations
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from chain.models import ChainTransaction
 from chain.registry import IssueSeen, desk
-from kyc.models import Application, AttestationRecord, Decision, Wallet
-from kyc.services import attestations
+from kyc.models import Application, AttestationRecord, Decision, Wallet, WalletRequest
+from kyc.services import attestations, own_wallets
 from portal.exceptions import DomainError
 from portal.models import User
 
@@ -35,9 +36,20 @@ def _has_two_approvals(application_id: int) -> bool:
 @desk.register_reattestation
 def reattest(holder: str, actor: User, reason: str) -> ChainTransaction | None:
     """Renew the holder's token with the actor's own key; the risk rating stays what it was. Raises `DomainError`."""
-    wallet = Wallet.objects.filter(address=holder, is_primary=True).first()
+    wallet = Wallet.objects.filter(address=holder).select_related("request").first()
+    if wallet is not None and hasattr(wallet, "request"):
+        return _reattest_further(wallet.request, actor)
     application = wallet and Application.objects.filter(user=wallet.user_id).order_by("-id").first()
     if not application:
         raise DomainError(_("Nobody here was verified with this address."), code="kyc.reattest.unknown")
     attestations.renew(application_id=application.pk, officer=actor, reason=reason, risk_rating=application.risk_rating)
     return application.steps.order_by("-id").select_related("transaction")[0].transaction
+
+
+def _reattest_further(request: WalletRequest, actor: User) -> ChainTransaction | None:
+    """A further wallet's token: asked for again if it was there, then signed with the actor's key."""
+    with transaction.atomic():
+        own_wallets.ask_again_for(request_id=request.pk, actor=actor)
+        attestations.attest_wallet(request_id=request.pk, officer=actor)
+    request.refresh_from_db()
+    return request.transaction

@@ -57,6 +57,10 @@ class AttestationExpired(AttestationInvalid):
     """The time in which the signature could be used is over; sign again."""
 
 
+class WalletRefused(DomainError):
+    """This address cannot be the person's wallet, or cannot get a token now."""
+
+
 class ListUnreadable(DomainError):
     """The sanctions list files are not in the published format; the list in use was not changed."""
 

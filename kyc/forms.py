@@ -309,3 +309,22 @@ class SignatureForm(forms.Form):
 
     def as_bytes(self) -> bytes:
         return bytes.fromhex(self.cleaned_data["signature"].strip()[2:])
+
+
+class WalletProofForm(forms.Form):
+    """The text a wallet was asked to sign (EIP-4361), and its signature; filled in by the wallet."""
+
+    message = forms.CharField(widget=forms.HiddenInput, max_length=2000)
+    signature = forms.RegexField(
+        # A contract wallet's signature (ERC-1271) may be longer than a key's.
+        regex=r"^\s*0x([0-9a-fA-F]{2}){1,2000}\s*$",
+        widget=forms.HiddenInput,
+        error_messages={"required": _("Nothing was signed yet. Choose your wallet and sign.")},
+    )
+
+    def text(self) -> str:
+        """As it was signed: a form's line ends are CR LF, the text's are LF."""
+        return str(self.cleaned_data["message"]).replace("\r\n", "\n")
+
+    def as_bytes(self) -> bytes:
+        return bytes.fromhex(self.cleaned_data["signature"].strip()[2:])

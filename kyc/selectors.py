@@ -13,7 +13,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from kyc.countries import country_name
-from kyc.models import Application, Decision, Party, SearchTerm, Wallet
+from kyc.models import Application, Decision, Party, SearchTerm, Wallet, WalletRequest
 from kyc.names import tidy, tidy_kana
 from kyc.sections import Section, holder_of
 from portal.models import User
@@ -74,7 +74,18 @@ class Person:
 
 def wallets_for(user: User) -> list[Wallet]:
     """The person's wallets, primary first, with their signers (one query)."""
-    return list(Wallet.objects.filter(user=user).select_related("signer"))
+    return list(Wallet.objects.filter(user=user).select_related("signer", "request"))
+
+
+def wallet_requests_open() -> models.QuerySet[WalletRequest]:
+    """Further wallets that wait for an officer, oldest first, with their people."""
+    rows = WalletRequest.objects.filter(state__in=WalletRequest.OPEN)
+    return rows.select_related("wallet__user__party", "transaction").order_by("id")
+
+
+def wallet_requests_waiting(officer: User) -> int | None:
+    """How many of them there are, for the menu; None if there are none."""
+    return WalletRequest.objects.filter(state__in=WalletRequest.OPEN)[:COUNT_CAP].count() or None
 
 
 def primary_wallet(user: User) -> Wallet | None:

@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from kyc.views import applicant, officer
+from kyc.views import applicant, officer, wallets
 
 app_name = "kyc"
 urlpatterns = [
@@ -19,7 +19,16 @@ urlpatterns = [
     path("documents/<int:evidence_id>/", applicant.evidence_file, name="evidence-file"),
     path("documents/<int:evidence_id>/remove/", applicant.evidence_remove, name="evidence-remove"),
     path("status/", applicant.status, name="status"),
+    # one's wallets
+    path("wallets/", wallets.wallets, name="wallets"),
+    path("wallets/new/", wallets.wallet_new, name="wallet-new"),
+    path("wallets/sign-in/", wallets.wallet_sign_in, name="wallet-sign-in"),
+    re_path(r"^wallets/message/(?P<purpose>link|sign_in)/$", wallets.wallet_message, name="wallet-message"),
     # officers
+    path("wallet-requests/", wallets.wallet_requests, name="wallet-requests"),
+    path("wallet-requests/<int:request_id>/sign/", wallets.wallet_request_sign, name="wallet-request-sign"),
+    path("wallet-requests/<int:request_id>/attest/", wallets.wallet_request_attest, name="wallet-request-attest"),
+    path("wallet-requests/<int:request_id>/decline/", wallets.wallet_request_decline, name="wallet-request-decline"),
     path("queue/", officer.case_queue, name="queue"),
     path("cases/next/", officer.case_next, name="case-next"),
     path("cases/<int:application_id>/", officer.case_detail, name="case"),

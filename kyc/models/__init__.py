@@ -13,6 +13,7 @@ from .screening import (
     ScreeningRun,
 )
 from .standing import AttestationRecord, LifecycleStep, OfficerKey, Party, Wallet
+from .wallets import WalletChallenge, WalletRequest
 
 __all__ = [
     "Application",
@@ -35,4 +36,6 @@ __all__ = [
     "ScreeningRun",
     "SearchTerm",
     "Wallet",
+    "WalletChallenge",
+    "WalletRequest",
 ]

@@ -101,6 +101,7 @@ class AttestationRecord(models.Model):
     class Purpose(models.TextChoices):
         ISSUE = "issue", _("Issue")
         RENEW = "renew", _("Renewal")
+        WALLET = "wallet", _("Further wallet")
 
     application = models.ForeignKey("kyc.Application", on_delete=models.PROTECT, related_name="attestations")
     purpose = models.CharField(max_length=8, choices=Purpose.choices)
@@ -133,6 +134,11 @@ class AttestationRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.purpose} {self.application_id}"
+
+    @property
+    def expires_on(self) -> datetime:
+        """When the token ends that rests on this."""
+        return datetime.fromtimestamp(self.expires_at, UTC)
 
     @property
     def deadline_at(self) -> datetime:

@@ -1,6 +1,14 @@
 """Every write of this app that means something. One function per business action; keyword arguments only."""
 
-from kyc.services.attestations import attest, prepare_attestation, renew, retry_issue, submit_attestation
+from kyc.services.attestations import (
+    attest,
+    attest_wallet,
+    prepare_attestation,
+    prepare_wallet_attestation,
+    renew,
+    retry_issue,
+    submit_attestation,
+)
 from kyc.services.drafts import remove_owner, save_owner, start_application, submit_application, update_section
 from kyc.services.evidence import (
     add_evidence,
@@ -11,6 +19,7 @@ from kyc.services.evidence import (
 )
 from kyc.services.lifecycle import activate_due, announce_reviews, expire_due, reinstate, revoke, suspend
 from kyc.services.notices import send_due_notices
+from kyc.services.own_wallets import ask_for_proof, decline_wallet, link_wallet, person_signing_in
 from kyc.services.review import claim, confirm, decide, release
 from kyc.services.screening import (
     decide_hit,
@@ -28,17 +37,23 @@ __all__ = [
     "activate_due",
     "add_evidence",
     "announce_reviews",
+    "ask_for_proof",
     "attest",
+    "attest_wallet",
     "claim",
     "confirm",
     "decide",
     "decide_hit",
+    "decline_wallet",
     "delete_evidence",
     "expire_due",
+    "link_wallet",
     "load_sanctions_list",
     "open_custody_wallet",
     "open_evidence",
+    "person_signing_in",
     "prepare_attestation",
+    "prepare_wallet_attestation",
     "propose_disposition",
     "reinstate",
     "release",

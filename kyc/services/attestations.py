@@ -14,11 +14,12 @@ from chain.gateway import gateway
 from chain.types import Attestation, Category
 from kyc import rules
 from kyc.exceptions import AttestationExpired, AttestationInvalid
-from kyc.models import Application, AttestationRecord, Evidence, OfficerKey, Party
+from kyc.models import Application, AttestationRecord, Evidence, OfficerKey, Party, WalletRequest
 from kyc.models.application import PartyKind, RiskRating
 from kyc.selectors import primary_wallet
 from kyc.services.guards import locked, move, require_officer
 from kyc.services.lifecycle import request_issue, request_renewal
+from kyc.services.own_wallets import application_of, locked_request, request_token
 from kyc.services.review import require_verified
 from kyc.services.screening import require_screened
 from portal.exceptions import DomainError
@@ -32,6 +33,7 @@ VALID_FOR = timedelta(hours=24)
 _FROM = {
     Purpose.ISSUE: (State.APPROVED, State.ATTESTED),
     Purpose.RENEW: (State.ACTIVE, State.EXPIRED),
+    Purpose.WALLET: (State.ACTIVE, State.RENEWING),
 }
 
 
@@ -58,19 +60,54 @@ def prepare_attestation(
     party = Party.objects.get(user=application.user)
     if wallet is None or application.next_review_on is None:
         raise DomainError(_("This person has no wallet yet."), code="kyc.attestation.no_wallet")
+    return _record(
+        application,
+        party,
+        officer,
+        purpose=purpose,
+        holder=wallet.address,
+        expires_at=_expiry(application, purpose, risk_rating),
+        reason=reason.strip(),
+        risk_rating=risk_rating,
+    )
+
+
+@transaction.atomic
+def prepare_wallet_attestation(*, request_id: int, officer: User) -> AttestationRecord:
+    """What the officer is to sign so that a further wallet of a verified person gets a token: same subject, same expiry."""
+    request = locked_request(request_id)
+    if request.state not in WalletRequest.OPEN:
+        raise WrongState(
+            _("There is nothing to sign for this case now. Nothing was changed. Reload the page."),
+            code="kyc.attestation.wrong_state",
+        )
+    application = locked(application_of(request).pk)
+    require_officer(officer, application)
+    require_screened(application)
+    party = Party.objects.get(user=application.user)
+    return _record(
+        application,
+        party,
+        officer,
+        purpose=Purpose.WALLET,
+        holder=request.wallet.address,
+        expires_at=_expiry(application, Purpose.WALLET, ""),
+    )
+
+
+def _record(
+    application: Application, party: Party, officer: User, *, purpose: str, **values: str | int
+) -> AttestationRecord:
     return AttestationRecord.objects.create(
         application=application,
         purpose=purpose,
         officer=officer,
-        holder=wallet.address,
         subject=party.subject,
         categories=categories_of(party),
-        expires_at=_expiry(application, purpose, risk_rating),
         evidence_hash="0x" + evidence_digest(application),
         nonce=chain_attestation.new_nonce(),
         deadline=int((timezone.now() + VALID_FOR).timestamp()),
-        reason=reason.strip(),
-        risk_rating=risk_rating,
+        **values,
     )
 
 
@@ -168,6 +205,12 @@ def renew(*, application_id: int, officer: User, reason: str, risk_rating: str) 
     return _sign_here(record, officer)
 
 
+@transaction.atomic
+def attest_wallet(*, request_id: int, officer: User) -> Application:
+    """REQUESTED | FAILED → ISSUING for a further wallet, signed with the key held here (demo)."""
+    return _sign_here(prepare_wallet_attestation(request_id=request_id, officer=officer), officer)
+
+
 def _sign_here(record: AttestationRecord, officer: User) -> Application:
     key = OfficerKey.objects.select_related("signer").filter(user=officer).first()
     if key is None or key.signer is None:
@@ -206,6 +249,9 @@ def _accept(
     require_screened(application)
     record.attestor, record.signature, record.signed_at = attestor, signature, timezone.now()
     record.save(update_fields=["attestor", "signature", "signed_at"])
+    if record.purpose == Purpose.WALLET:
+        request_token(record=record, officer=officer)
+        return application
     if record.purpose == Purpose.RENEW:
         request_renewal(application=application, record=record, officer=officer)
         return application

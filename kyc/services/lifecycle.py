@@ -25,6 +25,7 @@ from chain.types import Attestation, Call, SbtView, SignerRole, Standing
 from kyc.models import Application, AttestationRecord, LifecycleStep, Party, ScreeningHit, Wallet
 from kyc.services.guards import locked, move, require_officer
 from kyc.services.notices import notify
+from kyc.services.own_wallets import ask_again, follow_first_token
 from portal.exceptions import DomainError
 from portal.models import User
 from portal.state import WrongState
@@ -120,6 +121,7 @@ def _ask(
             valid_until=datetime.fromtimestamp(record.deadline, UTC) if record else None,
         )
         step.save(update_fields=["transaction"])
+        follow_first_token(application=application, kind=kind, key=step.pk)
         _sync_party(application)
 
     move(
@@ -263,6 +265,7 @@ def _take_over_renewal(application: Application, record: AttestationRecord) -> N
     application.risk_rating = record.risk_rating or application.risk_rating
     application.save(update_fields=["next_review_on", "verified_on", "risk_rating"])
     Party.objects.filter(user=application.user_id).update(verified_on=application.verified_on)
+    ask_again(user=application.user, actor="chain")
 
 
 def state_by_time(application: Application) -> str:
@@ -375,6 +378,7 @@ def _activate(application_id: int, sbt: SbtView) -> int:
         data={"token_id": str(sbt.token_id)},
         before_audit=lambda: (
             _sync_party(application),
+            ask_again(user=application.user, actor="clock"),
             notify(application=application, template="active", key=sbt.token_id),
         ),
     )

@@ -332,6 +332,7 @@ def attestation_sign(request: HttpRequest, attestation_id: int) -> HttpResponse:
     context = {
         "record": record,
         "application": record.application,
+        "key": OfficerKey.objects.filter(user=request.user.pk).first(),
         "form": form,
         "typed_data": json.dumps(chain_attestation.typed_data(as_attestation(record)), indent=2, ensure_ascii=False),
     }

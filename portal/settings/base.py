@@ -208,6 +208,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 12 * 1024 * 1024
 # --- chain -------------------------------------------------------------------------------------------
 CHAIN_RPC_URL = env.str("CHAIN_RPC_URL")
 CHAIN_ID = env.int("CHAIN_ID", default=31337)
+# What a person's own wallet is told: the network's name, and a node that everybody may ask (empty: the wallet has its own).
+CHAIN_NAME = env.str("CHAIN_NAME", default=f"EVM {CHAIN_ID}")
+CHAIN_PUBLIC_RPC_URL = env.str("CHAIN_PUBLIC_RPC_URL", default="")
 # Finality comes from the node's `finalized` tag; a chain without one names a depth instead.
 CHAIN_FINALITY_DEPTH = int(env.str("CHAIN_FINALITY_DEPTH", default="") or 0) or None
 CHAIN_EXPLORER_TX_URL = env.str("CHAIN_EXPLORER_TX_URL", default="")

@@ -359,3 +359,9 @@ def button_kind(tags: Any) -> str:
     if "link" in given:
         return "quiet"
     return "secondary" if given & {"outline", "secondary", "minor", "tool", "cancel"} else "primary"
+
+
+@register.simple_tag
+def wallet_network() -> dict[str, Any]:
+    """The network a person's own wallet has to be on, and where it can be reached by everybody ("": nowhere public)."""
+    return {"id": settings.CHAIN_ID, "name": settings.CHAIN_NAME, "rpc": settings.CHAIN_PUBLIC_RPC_URL}
