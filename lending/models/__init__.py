@@ -1,5 +1,7 @@
 """The loan desk: terms, credit, loans, the ledger, positions and limits."""
 
+from .assurance import CollateralProof, ProofLeaf, ReconciliationRun
+from .collateral import Deposit, DepositAddress, Disposition, ReturnAddress, Withdrawal
 from .credit import CreditApplication, CreditDecision, CreditLine, IncomeEvidence
 from .ledger import Account, Accrual, AccrualRun, Entry, EntryKind, Posting, Unit
 from .loans import Draw, Loan, LoanDocument, Renewal, Repayment, WriteOff
@@ -14,10 +16,14 @@ __all__ = [
     "Asset",
     "BankDay",
     "BorrowerKind",
+    "CollateralProof",
     "CreditApplication",
     "CreditDecision",
     "CreditLine",
     "Currency",
+    "Deposit",
+    "DepositAddress",
+    "Disposition",
     "Draw",
     "Entry",
     "EntryKind",
@@ -29,10 +35,14 @@ __all__ = [
     "Position",
     "Posting",
     "ProductTerms",
+    "ProofLeaf",
+    "ReconciliationRun",
     "RelatedGroup",
     "Renewal",
     "Repayment",
+    "ReturnAddress",
     "Stage",
     "Unit",
+    "Withdrawal",
     "WriteOff",
 ]

@@ -31,10 +31,12 @@ class Account(models.TextChoices):
     CHARGES = "charges", _("Charges receivable")
     SHORTFALL = "shortfall", _("Shortfall receivable")
     COLLATERAL = "collateral", _("Collateral owed back")
+    LEAVING = "leaving", _("Collateral on its way back")
     SURPLUS = "surplus", _("Surplus payable")
     # of the house
     CASH = "cash", _("Cash")
     CUSTODY = "custody", _("Collateral in custody")
+    MISSING = "missing", _("Collateral that is owed and not there")
     SALE_CLEARING = "sale_clearing", _("Sales being settled")
     INTEREST_INCOME = "interest_income", _("Interest income")
     LATE_INCOME = "late_income", _("Late charges earned")
@@ -50,8 +52,11 @@ OF_LOAN = (
     Account.CHARGES,
     Account.SHORTFALL,
     Account.COLLATERAL,
+    Account.LEAVING,
     Account.SURPLUS,
 )
+#: Counted in base units of an asset, never in money.
+OF_COINS = (Account.COLLATERAL, Account.LEAVING, Account.CUSTODY, Account.MISSING)
 #: What a borrower owes is the sum of these.
 DEBT = (Account.PRINCIPAL, Account.INTEREST, Account.LATE, Account.CHARGES, Account.SHORTFALL)
 
@@ -64,6 +69,8 @@ class EntryKind(models.TextChoices):
     REPAYMENT = "repayment", _("Repayment")
     DEPOSIT = "deposit", _("Collateral deposited")
     DEPOSIT_UNDONE = "deposit_undone", _("Deposit undone")
+    WITHDRAWAL_APPROVED = "withdrawal_out", _("Return of collateral approved")
+    WITHDRAWAL_UNDONE = "withdrawal_undone", _("Return of collateral cancelled")
     WITHDRAWAL = "withdrawal", _("Collateral returned")
     SALE = "sale", _("Collateral sold")
     SHORTFALL = "shortfall", _("Shortfall booked")
@@ -74,7 +81,7 @@ class EntryKind(models.TextChoices):
 class Entry(models.Model):
     """One event in the books. Written by `lending.services.ledger.post` alone."""
 
-    kind = models.CharField(max_length=16, choices=EntryKind.choices)
+    kind = models.CharField(max_length=20, choices=EntryKind.choices)
     key = models.CharField(max_length=120, unique=True, help_text="the same key is the same entry")
     loan = models.ForeignKey(
         "lending.Loan", null=True, blank=True, on_delete=models.PROTECT, related_name="entries", help_text="null: many"
@@ -114,9 +121,9 @@ class Posting(models.Model):
                 name="lending_posting_account_of_loan",
             ),
             models.CheckConstraint(
-                condition=(Q(account__in=[Account.COLLATERAL, Account.CUSTODY]) & Q(unit__in=["BTC", "ETH"]))
+                condition=(Q(account__in=[*OF_COINS]) & Q(unit__in=["BTC", "ETH"]))
                 | Q(account=Account.SALE_CLEARING)
-                | (~Q(account__in=[Account.COLLATERAL, Account.CUSTODY]) & Q(unit__in=["JPY", "USD"])),
+                | (~Q(account__in=[*OF_COINS]) & Q(unit__in=["JPY", "USD"])),
                 name="lending_posting_unit_of_account",
             ),
         ]
