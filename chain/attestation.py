@@ -83,7 +83,8 @@ def sign(attestation: Attestation, signer: Signer) -> bytes:
 
     Raises `PolicyViolation` for a signer of any other role.
     """
-    if signer.role != SignerRole.ATTESTOR or signer.chain_id != settings.CHAIN_ID or signer.halted_reason:
+    is_usable = signer.state == Signer.State.ACTIVE and not signer.halted_reason
+    if signer.role != SignerRole.ATTESTOR or signer.chain_id != settings.CHAIN_ID or not is_usable:
         raise PolicyViolation(f"{signer.role} may not sign attestations")
     return signers.backend_of(signer).sign(signer.address, _payload(attestation)).to_bytes()
 

@@ -83,6 +83,17 @@ class Signer(models.Model):
     class Backend(models.TextChoices):
         KEYSTORE = "keystore", _("Encrypted keystore")
 
+    class State(models.TextChoices):
+        STANDBY = "standby", _("Waits for its role")
+        ACTIVE = "active", _("In use")
+        RETIRED = "retired", _("Replaced")
+
+    TRANSITIONS: ClassVar[Mapping[str, Collection[str]]] = {
+        State.STANDBY: {State.ACTIVE, State.RETIRED},
+        State.ACTIVE: {State.RETIRED},
+        State.RETIRED: set(),
+    }
+
     chain_id = models.BigIntegerField()
     address = AddressField()
     role = models.CharField(max_length=40, help_text="chain.types.SignerRole")
@@ -92,6 +103,8 @@ class Signer(models.Model):
     halted_reason = models.CharField(
         max_length=200, blank=True, help_text="set: nothing is signed until an operator clears it"
     )
+    state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
+    replaces = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="replacements")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -102,8 +115,14 @@ class Signer(models.Model):
             models.CheckConstraint(condition=models.Q(next_nonce__gte=0), name="chain_signer_nonce_positive"),
             models.UniqueConstraint(
                 fields=["chain_id", "role"],
-                condition=~models.Q(role__in=["custody", "attestor", "admin_owner", "council_owner"]),
+                condition=~models.Q(role__in=["custody", "attestor", "admin_owner", "council_owner"])
+                & models.Q(state="active"),
                 name="chain_signer_one_per_role",
+            ),
+            models.UniqueConstraint(
+                fields=["replaces"],
+                condition=models.Q(state__in=["standby", "active"]),
+                name="chain_signer_one_replacement",
             ),
         ]
 

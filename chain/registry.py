@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from portal.models import User
 
 if TYPE_CHECKING:
-    from chain.models import ChainTransaction
+    from chain.models import ChainTransaction, Signer
 
 #: May this person see the transaction that serves this subject (`"kyc.application:12"`)?
 SubjectRule = Callable[[User, str], bool]
@@ -77,6 +77,8 @@ class IssueSeen:
 IssueCheck = Callable[[IssueSeen], bool]
 #: Attest this holder's token again by the actor's key; raises `DomainError` for one that cannot be.
 Reattest = Callable[[str, User, str], "ChainTransaction | None"]
+#: A key took over from another: `(old, new, who asked)`, in the database transaction of the change.
+RotationFollower = Callable[["Signer", "Signer", User | str], object]
 
 
 class Desk:
@@ -85,6 +87,7 @@ class Desk:
     def __init__(self) -> None:
         self._expected: list[IssueCheck] = []
         self._reattest: Reattest | None = None
+        self.rotation_followers: list[RotationFollower] = []
 
     def register_expected_issue(self, check: IssueCheck) -> IssueCheck:
         """Let `check` say that an issue or renewal has an approval behind it."""
@@ -96,6 +99,12 @@ class Desk:
         """Let `reattest(holder, actor, reason)` ask for a fresh attestation of one holder's token."""
         self._reattest = reattest
         return reattest
+
+    def register_rotation(self, follower: RotationFollower) -> RotationFollower:
+        """Let `follower` know when a key of ours took over from another."""
+        if follower not in self.rotation_followers:
+            self.rotation_followers.append(follower)
+        return follower
 
     def is_expected(self, issue: IssueSeen) -> bool:
         """Whether any app stands behind this issue."""

@@ -335,7 +335,8 @@ def is_ours(address: str) -> bool:
 
 def signer_for_role(role: str) -> Signer:
     """The platform's signer for a `SignerRole` that has one. Raises `PlatformNotReady`. One query."""
-    signer = Signer.objects.filter(chain_id=settings.CHAIN_ID, role=role).order_by("id").first()
+    rows = Signer.objects.filter(chain_id=settings.CHAIN_ID, role=role, state=Signer.State.ACTIVE)
+    signer = rows.order_by("id").first()
     if signer is None:
         raise PlatformNotReady(_NOT_READY, code="chain.signer.missing", role=role)
     return signer

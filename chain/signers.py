@@ -254,6 +254,8 @@ def check_policy(signer: Signer, call: Call) -> None:
     Judged by what the bytes say, never by the row's label: the target must be a contract of ours (or, for the gas
     funder, a signer of ours), and the selector must be a listed function of that contract.
     """
+    if signer.state != Signer.State.ACTIVE:
+        raise PolicyViolation(f"the key {signer.address} is {signer.state}")
     if call.to is None:
         _check_deployment(signer, call)
     elif not call.data:

@@ -6,10 +6,10 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from chain.models import ChainTransaction
+from chain.models import ChainTransaction, Signer
 from chain.registry import IssueSeen, desk
-from kyc.models import Application, AttestationRecord, Decision, Wallet, WalletRequest
-from kyc.services import attestations, own_wallets
+from kyc.models import Application, AttestationRecord, Decision, OfficerKey, Wallet, WalletRequest
+from kyc.services import attestations, own_wallets, wallets
 from portal.exceptions import DomainError
 from portal.models import User
 
@@ -53,3 +53,10 @@ def _reattest_further(request: WalletRequest, actor: User) -> ChainTransaction |
         attestations.attest_wallet(request_id=request.pk, officer=actor)
     request.refresh_from_db()
     return request.transaction
+
+
+@desk.register_rotation
+def give_officer_the_new_key(old: Signer, new: Signer, actor: User | str) -> None:
+    """An officer whose attesting key we hold attests with the new one from now on."""
+    for key in OfficerKey.objects.filter(address=old.address).select_related("user"):
+        wallets.set_officer_key(user=key.user, address=new.address, signer=new, actor=actor)

@@ -20,8 +20,9 @@ from chain.desk.models import Alarm, ResponseStep
 from chain.desk.selectors import ScheduledOperation, scheduled_operations
 from chain.models import Contract, Distrust, Holding, SbtRecord, Signer, TokenState
 from chain.selectors import chain_status, standing_of
-from chain.services import response
+from chain.services import response, rotation
 from chain.services.projections import ZERO_ADDRESS
+from chain.services.rotation import can_be_replaced
 from chain.types import SignerRole, Standing
 from portal.models import Role, User
 
@@ -36,16 +37,26 @@ _ACT_ON_HOLDERS: Final = (Kind.CUSTODY_OUTFLOW, Kind.VELOCITY, Kind.KEY_REPORTED
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing that can be done now. `run(actor, reason)` does it; `roles` may."""
+    """One thing that can be done now. `run(actor, reason)` does it; `roles` may; what it `waits` for is in words."""
 
     code: str
     label: str
     run: Callable[[User, str], object] = field(compare=False)
     recommended: bool = False
     roles: tuple[Role, ...] = (Role.ADMINISTRATOR, Role.KYC_OFFICER)
+    waits: str = ""
 
     def is_for(self, user: User) -> bool:
         return any(user.has_role(role) for role in self.roles)
+
+    def is_open_to(self, user: User) -> bool:
+        """Whether this person can do it now."""
+        return not self.waits and self.is_for(user)
+
+    @property
+    def who(self) -> str:
+        """Whose step it is, where not everybody at the desk may take it."""
+        return "" if len(self.roles) > 1 else str(self.roles[0].label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +71,9 @@ class Scene:
     sbts: dict[str, SbtRecord]
     holdings: list[Holding]
     states: dict[str, TokenState]
-    signers: dict[str, str]  # address → role
+    signers: dict[str, str]  # address → role, of every key of the platform's, replaced ones too
+    replaceable: frozenset[str]  # keys in use that hold a role on the chain
+    issuer: str  # the key that issues now
     distrusted: dict[str, datetime]
     operations: list[ScheduledOperation]
     steps: list[ResponseStep]
@@ -88,7 +101,8 @@ def scene_of(alarm: Alarm) -> Scene:
     """Everything the alarm's page needs; a constant number of queries."""
     chain_id = settings.CHAIN_ID
     victims, suspects, issuers, moves = _concerned(alarm)
-    signers = dict(Signer.objects.filter(chain_id=chain_id).exclude(role="custody").values_list("address", "role"))
+    keys = list(Signer.objects.filter(chain_id=chain_id).exclude(role="custody"))
+    signers = {key.address: key.role for key in keys}
     victims = [each for each in victims if each not in signers]
     suspects = [each for each in suspects if each not in signers and each not in victims]
     holdings = list(
@@ -108,6 +122,8 @@ def scene_of(alarm: Alarm) -> Scene:
         holdings=holdings,
         states={row.token: row for row in TokenState.objects.filter(chain_id=chain_id, token__in=tokens)},
         signers=signers,
+        replaceable=frozenset(key.address for key in keys if can_be_replaced(key)),
+        issuer=next((k.address for k in keys if k.role == SignerRole.SBT_ISSUER and can_be_replaced(k)), ""),
         distrusted=dict(Distrust.objects.filter(chain_id=chain_id).values_list("key", "since")),
         operations=scheduled_operations(at=timezone.now()),
         steps=list(alarm.steps.select_related("requested_by", "transaction").order_by("pk")),
@@ -287,9 +303,10 @@ _ADMINISTRATOR: Final = (Role.ADMINISTRATOR,)
 
 
 def restoring(scene: Scene, names: dict[str, str]) -> list[Action]:
-    """The way back, in its order: replace the key, attest again, bring units back, unfreeze, lift."""
+    """The way back, in its order: replace the key, issue again, attest again, bring units back, unfreeze, lift."""
     return [
         *_rotating(scene, names),
+        *_resuming(scene),
         *_reattesting(scene),
         *_executing(scene, names),
         *_returning(scene, names),
@@ -300,15 +317,43 @@ def restoring(scene: Scene, names: dict[str, str]) -> list[Action]:
 
 def _rotating(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
     rotated = {step.target for step in scene.done(Step.ROTATE)}
-    keys = [key for key in dict.fromkeys([*scene.issuers, scene.alarm.key]) if key in scene.signers]
-    for key in keys:
-        if key not in rotated:
+    for key in dict.fromkeys([*scene.issuers, *filter(None, [scene.alarm.key])]):
+        if key in rotated:
+            continue
+        if key in scene.replaceable:
             yield Action(
                 f"rotate:{key}",
-                _("Note that %(key)s was replaced by a new key") % {"key": _named(key, names)},
+                _("Replace %(key)s: a new key gets its role, this one loses it (the administrators’ officers sign)")
+                % {"key": _named(key, names)},
+                partial(_call, rotation.replace_key, scene.alarm, key=key),
+                roles=_ADMINISTRATOR,
+            )
+        elif key in scene.issuers and key not in scene.signers:
+            yield Action(
+                f"rotate:{key}",
+                _("Note that the owner of %(key)s replaced it: we do not hold this key") % {"key": _named(key, names)},
                 partial(_call, response.record_rotation, scene.alarm, key=key),
                 roles=_ADMINISTRATOR,
             )
+
+
+def _replacing(scene: Scene) -> bool:
+    """Whether a key that issues or attests is yet to be replaced, as far as this alarm knows."""
+    waiting = (ResponseStep.State.ASKED, ResponseStep.State.IN_BLOCK)
+    if any(step.state in waiting for step in scene.done(Step.ROTATE)):
+        return True
+    return bool(scene.issuer) and scene.issuer in scene.distrusted
+
+
+def _resuming(scene: Scene) -> Iterable[Action]:
+    if scene.done(Step.PAUSE_ISSUANCE) and scene.issuance_paused:
+        yield Action(
+            "resume_issuance",
+            _("Ask the council to let verifications be issued again"),
+            partial(_call, response.resume_issuance, scene.alarm),
+            roles=_ADMINISTRATOR,
+            waits=_("when the stolen keys are replaced") if _replacing(scene) else "",
+        )
 
 
 def sound_but_distrusted(scene: Scene) -> list[str]:
@@ -338,7 +383,15 @@ def _reattesting(scene: Scene) -> Iterable[Action]:
             % {"count": len(batch), "total": len(holders)},
             partial(_call, response.reattest_batch, scene.alarm, holders=batch),
             roles=(Role.KYC_OFFICER,),
+            waits=_reattesting_waits_for(scene),
         )
+
+
+def _reattesting_waits_for(scene: Scene) -> str:
+    """What is issued with a key nobody trusts, or while nothing is issued, would be refused or worthless."""
+    if _replacing(scene):
+        return str(_("when the stolen keys are replaced"))
+    return str(_("when verifications are issued again")) if scene.issuance_paused else ""
 
 
 def _executing(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
@@ -450,15 +503,8 @@ def _lifting(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
                 partial(_call, response.lift_pause, alarm, token=token),
                 roles=_ADMINISTRATOR,
             )
-    if scene.done(Step.PAUSE_ISSUANCE) and scene.issuance_paused:
-        yield Action(
-            "resume_issuance",
-            _("Ask the council to let verifications be issued again"),
-            partial(_call, response.resume_issuance, alarm),
-            roles=_ADMINISTRATOR,
-        )
     for key in dict.fromkeys(step.target for step in scene.done(Step.DISTRUST)):
-        if key in scene.distrusted:
+        if key in scene.distrusted and (key in scene.replaceable or key not in scene.signers):
             yield Action(
                 f"trust:{key}",
                 _("Ask the council to trust %(key)s again: only if it was never stolen") % {"key": _named(key, names)},
@@ -489,6 +535,8 @@ def step_words(step: ResponseStep, names: dict[str, str]) -> str:
         text = _("unfreeze the holding of %(holder)s")
     elif step.function == "SecurityToken.burn":
         text = _("burn %(units)s units of %(holder)s")
+    elif step.data.get("replacement"):
+        text, recipient = _("%(recipient)s takes over from %(holder)s"), step.data["replacement"]
     else:
         parts = [part for part in (who, _named(step.token, names) if step.token else "") if part]
         return ", ".join(parts)

@@ -89,7 +89,7 @@ def alarm_detail(request: HttpRequest, alarm_id: int) -> HttpResponse:
         "names": names,
         "people": desk_selectors.picture(scene, names),
         "containing": [each for each in actions.containing(scene, names) if each.is_for(user)] if is_open else [],
-        "restoring": [each for each in actions.restoring(scene, names) if each.is_for(user)] if is_open else [],
+        "restoring": _checklist(actions.restoring(scene, names), user) if is_open else [],
         "steps": [(step, actions.step_words(step, names)) for step in scene.steps],
         "evidence": desk_selectors.evidence_lines(alarm, names),
         "waiting": desk_selectors.waiting_operations(scene),
@@ -99,6 +99,11 @@ def alarm_detail(request: HttpRequest, alarm_id: int) -> HttpResponse:
         "now": timezone.now(),
     }
     return render(request, "chain/desk/alarm_detail.html", context)
+
+
+def _checklist(offered: Sequence[Action], user: User) -> list[tuple[Action, bool]]:
+    """Every step of the way back with whether this reader can take it now; others see whose it is."""
+    return [(action, action.is_open_to(user)) for action in offered]
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -127,7 +132,7 @@ def _choose(
         raise NotPermitted(_("You may look at the desk, not act. Nothing was changed."), code="chain.desk.read_only")
     alarm, scene, names = _scene(request, alarm_id)
     is_open = alarm.state != Alarm.State.CLOSED
-    offered = [action for action in offer(scene, names) if action.is_for(user)] if is_open else []
+    offered = [action for action in offer(scene, names) if action.is_open_to(user)] if is_open else []
     form = ActionsForm(
         request.POST or None,
         offered=offered,

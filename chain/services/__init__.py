@@ -36,6 +36,7 @@ from chain.services.response import (
     suspend_holder_sbt,
 )
 from chain.services.resuming import resume_signer
+from chain.services.rotation import replace_key
 from chain.services.submitter import run_submit_sweep
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "propose_cancellation",
     "reattest_batch",
     "record_rotation",
+    "replace_key",
     "report_stolen_key",
     "request",
     "request_cancellation",

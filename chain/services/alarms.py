@@ -349,7 +349,8 @@ def signs_in(logs: Sequence[EventLog]) -> list[Sign]:
 def _surroundings(logs: Sequence[EventLog]) -> _Surroundings:
     attempts = Attempt.objects.filter(hash__in={log.transaction_hash for log in logs})
     senders = {log.args["from"] for log in logs if log.event == "Transfer" and "value" in log.args}
-    platform = Signer.objects.filter(chain_id=settings.CHAIN_ID).exclude(role__in=["custody", "attestor"])
+    active = Signer.objects.filter(chain_id=settings.CHAIN_ID, state=Signer.State.ACTIVE)
+    platform = active.exclude(role__in=["custody", "attestor"])
     custody = Signer.objects.filter(chain_id=settings.CHAIN_ID, role=SignerRole.CUSTODY, address__in=senders)
     events: defaultdict[str, set[str]] = defaultdict(set)
     for log in logs:

@@ -31,10 +31,23 @@ def create_custody_signer(*, label: str) -> Signer:
 
 def create_platform_signer(*, role: str, label: str = "") -> Signer:
     """A new key for one of the platform's own roles; the signer that is there, if the role has one on this chain."""
-    existing = Signer.objects.filter(chain_id=settings.CHAIN_ID, role=role).first()
+    rows = Signer.objects.filter(chain_id=settings.CHAIN_ID, role=role, state=Signer.State.ACTIVE)
+    existing = rows.first()
     if existing is not None and role not in SignerRole.MANY:
         return existing
     return _save(role=role, address=signers.keystore().create(), label=label or role, next_nonce=0)
+
+
+def create_replacement(*, signer: Signer, actor: User | str = ENGINE) -> Signer:
+    """A new key that will take the role of `signer` once the chain gave it to it; until then it signs nothing."""
+    return _save(
+        role=signer.role,
+        address=signers.keystore().create(),
+        label=signer.label or signer.role,
+        next_nonce=0,
+        actor=actor,
+        replaces=signer,
+    )
 
 
 def import_signer(*, role: str, private_key: bytes, label: str = "", actor: User | str = ENGINE) -> Signer:
@@ -48,13 +61,27 @@ def import_signer(*, role: str, private_key: bytes, label: str = "", actor: User
 
 
 @transaction.atomic
-def _save(*, role: str, address: str, label: str, next_nonce: int, actor: User | str = ENGINE) -> Signer:
+def _save(
+    *,
+    role: str,
+    address: str,
+    label: str,
+    next_nonce: int,
+    actor: User | str = ENGINE,
+    replaces: Signer | None = None,
+) -> Signer:
     if not signers.keystore().has(address):
         raise SignerUnavailable(f"no keystore file for {address}")
     try:
         with transaction.atomic():
             signer = Signer.objects.create(
-                chain_id=settings.CHAIN_ID, address=address, role=role, label=label[:120], next_nonce=next_nonce
+                chain_id=settings.CHAIN_ID,
+                address=address,
+                role=role,
+                label=label[:120],
+                next_nonce=next_nonce,
+                state=Signer.State.STANDBY if replaces else Signer.State.ACTIVE,
+                replaces=replaces,
             )
     except IntegrityError as error:
         raise SignerExists(

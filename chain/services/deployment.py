@@ -153,7 +153,8 @@ def ensure_signers(plan: Profile) -> dict[str, Signer]:
 
 def held_attestors() -> list[Signer]:
     """The attesting keys we hold for officers, oldest first; none in production."""
-    return list(Signer.objects.filter(chain_id=settings.CHAIN_ID, role=SignerRole.ATTESTOR).order_by("pk"))
+    rows = Signer.objects.filter(chain_id=settings.CHAIN_ID, role=SignerRole.ATTESTOR, state=Signer.State.ACTIVE)
+    return list(rows.order_by("pk"))
 
 
 def ensure_officers(plan: Profile) -> Officers:

@@ -111,7 +111,7 @@ def _take(
         list(Contract.objects.select_for_update().filter(chain_id=settings.CHAIN_ID, kind="AccessManager"))
         known = _under_way(plan)
         if known is not None:
-            return _joined(known, alarm)
+            return joined(known, alarm)
         step = ResponseStep.objects.create(
             chain_id=settings.CHAIN_ID,
             kind=plan.kind,
@@ -130,7 +130,7 @@ def _take(
             step.transaction = _ask_chain(step, plan, actor)
             step.save(update_fields=["transaction"])
         _mark_contained(step, actor)
-        _audit(step, actor=actor, reason=step.reason)
+        audit_step(step, actor=actor, reason=step.reason)
     return step
 
 
@@ -141,7 +141,8 @@ def _under_way(plan: _Plan) -> ResponseStep | None:
     ).first()
 
 
-def _joined(step: ResponseStep, alarm: Alarm | None) -> ResponseStep:
+def joined(step: ResponseStep, alarm: Alarm | None) -> ResponseStep:
+    """The step that is under way already; `alarm` takes it where it had none."""
     if step.alarm_id is None and alarm is not None:
         step.alarm = alarm
         step.save(update_fields=["alarm"])
@@ -177,7 +178,8 @@ def _mark_contained(step: ResponseStep, actor: User | None) -> None:
     )
 
 
-def _audit(step: ResponseStep, *, actor: User | str | None, from_state: str = "", reason: str = "") -> None:
+def audit_step(step: ResponseStep, *, actor: User | str | None, from_state: str = "", reason: str = "") -> None:
+    """The audit row of a step that was taken or moved on."""
     audit.record(
         action=f"chain.response.{step.kind}",
         subject_type="chain.response",
@@ -517,12 +519,12 @@ def _record_reattestation(
         requested_by=actor,
         alarm=alarm,
     )
-    _audit(step, actor=actor, reason=step.reason)
+    audit_step(step, actor=actor, reason=step.reason)
     return step
 
 
 def record_rotation(*, key: str, actor: User, reason: str, alarm: Alarm | None = None) -> ResponseStep:
-    """Note in the checklist that a key was replaced; the replacing itself goes through the administrators' delay."""
+    """Note in the checklist that a key we do not hold was replaced by its owner; nothing happens on the chain."""
     require_restorer(actor)
     step = ResponseStep.objects.create(
         chain_id=settings.CHAIN_ID,
@@ -534,7 +536,7 @@ def record_rotation(*, key: str, actor: User, reason: str, alarm: Alarm | None =
         requested_by=actor,
         alarm=alarm,
     )
-    _audit(step, actor=actor, reason=step.reason)
+    audit_step(step, actor=actor, reason=step.reason)
     return step
 
 
@@ -558,6 +560,10 @@ def step_went_on(transaction_row: ChainTransaction, state: str) -> None:
     step = ResponseStep.objects.select_for_update(of=("self",)).filter(pk=int(pk)).first() if kind == PURPOSE else None
     if step is None:
         return
+    if step.kind == Kind.ROTATE:
+        from chain.services.rotation import follow_rotation  # which asks with what stands here
+
+        follow_rotation(step, transaction_row)
     target = _OUTCOMES[ChainState(state)]
     if step.state == target:
         return
@@ -566,7 +572,7 @@ def step_went_on(transaction_row: ChainTransaction, state: str) -> None:
     step.error_code = transaction_row.error_code if target == State.FAILED else ""
     step.transaction = transaction_row
     step.save(update_fields=["state", "error_code", "transaction", "changed_at"])
-    _audit(step, actor="chain engine", from_state=before, reason=step.error_code)
+    audit_step(step, actor="chain engine", from_state=before, reason=step.error_code)
 
 
 def manager_address() -> str:

@@ -11,11 +11,12 @@ from chain import services as chain_services
 from chain.desk.models import Alarm, ResponseStep
 from chain.gateway import gateway
 from chain.models import Signer
+from chain.registry import desk
 from chain.services.alarms import start_watching_here
 from chain.services.response import ResponseRefused
 from chain.types import SignerRole, Standing
 from kyc import services
-from kyc.models import Decision
+from kyc.models import Decision, OfficerKey
 from kyc.tests.conftest import address
 
 pytestmark = [pytest.mark.django_db, pytest.mark.chain]
@@ -80,3 +81,12 @@ def test_one_holder_who_cannot_be_attested_stops_the_batch_and_is_named(
     active.refresh_from_db()
     assert active.state == "active"
     assert not ResponseStep.objects.exists()
+
+
+def test_an_officer_whose_key_was_replaced_attests_with_the_new_one(watched, active, reviewer, platform, settle):
+    old, new = (chain_services.create_platform_signer(role=SignerRole.ATTESTOR) for _ in range(2))
+    services.set_officer_key(user=reviewer, address=old.address, actor="test", signer=old)
+    for tell in desk.rotation_followers:
+        tell(old, new, reviewer)
+    key = OfficerKey.objects.get(user=reviewer)
+    assert (key.address, key.signer) == (new.address, new)
