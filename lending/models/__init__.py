@@ -1,12 +1,15 @@
 """The loan desk: terms, credit, loans, the ledger, positions and limits."""
 
 from .assurance import CollateralProof, ProofLeaf, ReconciliationRun
+from .calls import MarginCall, Reminder
 from .collateral import Deposit, DepositAddress, Disposition, ReturnAddress, Withdrawal
 from .credit import CreditApplication, CreditDecision, CreditLine, IncomeEvidence
 from .ledger import Account, Accrual, AccrualRun, Entry, EntryKind, Posting, Unit
 from .loans import Draw, Loan, LoanDocument, Renewal, Repayment, WriteOff
-from .monitoring import Position, Stage
+from .monitoring import Breach, Position, Stage
+from .prices import Breaker, Observation, Pair, Price, PricePolicy, PriceRound, PriceSource, PriceTick
 from .risk import GroupMember, Limit, RelatedGroup
+from .sales import Delivery, Sale, SaleOrder
 from .terms import Asset, BankDay, BorrowerKind, Currency, ProductTerms
 
 __all__ = [
@@ -16,11 +19,14 @@ __all__ = [
     "Asset",
     "BankDay",
     "BorrowerKind",
+    "Breach",
+    "Breaker",
     "CollateralProof",
     "CreditApplication",
     "CreditDecision",
     "CreditLine",
     "Currency",
+    "Delivery",
     "Deposit",
     "DepositAddress",
     "Disposition",
@@ -32,15 +38,26 @@ __all__ = [
     "Limit",
     "Loan",
     "LoanDocument",
+    "MarginCall",
+    "Observation",
+    "Pair",
     "Position",
     "Posting",
+    "Price",
+    "PricePolicy",
+    "PriceRound",
+    "PriceSource",
+    "PriceTick",
     "ProductTerms",
     "ProofLeaf",
     "ReconciliationRun",
     "RelatedGroup",
+    "Reminder",
     "Renewal",
     "Repayment",
     "ReturnAddress",
+    "Sale",
+    "SaleOrder",
     "Stage",
     "Unit",
     "Withdrawal",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -67,3 +69,50 @@ class Position(models.Model):
 
     def __str__(self) -> str:
         return f"{self.loan_id} {self.stage}"
+
+
+class Breach(models.Model):
+    """A step that a price brought about for one loan, found by the sweep and carried out by a worker from this row.
+
+    Written in one statement with the position's next stage, so it is found once; carried out once, on the locked loan.
+    """
+
+    class Kind(models.TextChoices):
+        FALL = "fall", _("Coverage fell")
+        CURE = "cure", _("Coverage recovered")
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("To be carried out")
+        DONE = "done", _("Carried out")
+        OVERTAKEN = "overtaken", _("No longer needed")
+
+    TRANSITIONS: ClassVar[dict[str, set[str]]] = {
+        State.PENDING: {State.DONE, State.OVERTAKEN},
+        State.DONE: set(),
+        State.OVERTAKEN: set(),
+    }
+
+    loan = models.ForeignKey("lending.Loan", on_delete=models.PROTECT, related_name="breaches")
+    tick = models.ForeignKey("lending.PriceTick", on_delete=models.PROTECT, related_name="found")
+    kind = models.CharField(max_length=4, choices=Kind.choices)
+    stage = models.PositiveSmallIntegerField(
+        choices=Stage.choices, help_text="the deepest step reached; for a cure the next one"
+    )
+    episode = models.PositiveIntegerField()
+    debt = models.BigIntegerField(help_text="minor units, as judged")
+    worth = models.DecimalField(max_digits=40, decimal_places=18, help_text="of the collateral, as judged, cut")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+    found_at = models.DateTimeField()
+    acted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("step brought by a price")
+        verbose_name_plural = _("steps brought by prices")
+        constraints = [
+            models.UniqueConstraint(fields=["loan", "kind", "stage", "episode"], name="lending_breach_once"),
+        ]
+        indexes = [models.Index(fields=["id"], condition=Q(state="pending"), name="lending_breach_pending")]
+
+    def __str__(self) -> str:
+        return f"{self.loan_id} {self.kind} {self.stage}"

@@ -80,9 +80,16 @@ class ProductTerms(models.Model):
     call_target_bps = models.PositiveIntegerField(_("a call asks for coverage of"))
     sale_target_bps = models.PositiveIntegerField(_("a sale restores coverage of"))
     withdrawal_floor_bps = models.PositiveIntegerField(_("coverage kept by a withdrawal"))
+    call_cure_bps = models.PositiveIntegerField(_("a call is cured at coverage of"), default=17_500)
+    call_cured_by_price = models.BooleanField(
+        _("a price cures a call"), default=True, help_text=_("If not, only what the borrower does counts.")
+    )
     call_deadline_hours = models.PositiveIntegerField(_("hours to answer a call"))
 
     sale_cost_bps = models.PositiveIntegerField(_("expected cost of a sale"), help_text="fees and slippage")
+    slice_slippage_bps = models.PositiveIntegerField(
+        _("a slice is sold at most so far below the price"), default=200, help_text="basis points"
+    )
     slice_limit = MoneyField(_("largest slice of a sale"))
     close_out_below = MoneyField(_("a remainder below this is sold with the rest"))
     deposit_min_sats = models.PositiveBigIntegerField(_("smallest deposit of bitcoin"), help_text="satoshi")
@@ -135,7 +142,8 @@ class ProductTerms(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(
-                    call_target_bps__gte=F("call_bps"),
+                    call_target_bps__gte=F("call_cure_bps"),
+                    call_cure_bps__gte=F("call_bps"),
                     sale_target_bps__gt=F("sale_bps"),
                     withdrawal_floor_bps__gte=F("origination_bps"),
                 ),
@@ -146,7 +154,9 @@ class ProductTerms(models.Model):
                 name="lending_terms_amounts",
             ),
             # At such a cost no sale could reach its target: proceeds × target must exceed the debt they pay.
-            models.CheckConstraint(condition=Q(sale_cost_bps__lt=2000), name="lending_terms_cost"),
+            models.CheckConstraint(
+                condition=Q(sale_cost_bps__lt=2000, slice_slippage_bps__lt=2000), name="lending_terms_cost"
+            ),
             models.CheckConstraint(
                 condition=Q(income_divisor__isnull=True) | Q(income_divisor__gte=1), name="lending_terms_income"
             ),
