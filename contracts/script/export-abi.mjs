@@ -11,7 +11,9 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const CONTRACTS = ["AccessManager", "InvestorSBT", "SecurityToken", "TimelockController"];
+const CONTRACTS = ["AccessManager", "InvestorSBT", "SecurityToken", "TimelockController", "CollateralVault", "DepositForwarder"];
+/** A simulator, deployed by the demo's and the tests' profiles alone. */
+const DEMO = ["DemoPriceFeed"];
 // Safe's own published build, unmodified: an audited contract is deployed with the very bytecode that was audited.
 const SAFE = "@safe-global/safe-smart-account";
 const PUBLISHED = { Safe: "contracts/Safe.sol/Safe.json", SafeProxyFactory: "contracts/proxies/SafeProxyFactory.sol/SafeProxyFactory.json" };
@@ -20,13 +22,13 @@ const project = dirname(dirname(fileURLToPath(import.meta.url)));
 const target = join(dirname(project), "chain", "abi");
 const forge = createRequire(import.meta.url).resolve("@foundry-rs/forge/package.json");
 
-/** Compiles `src` into a folder of its own, so that neither a cache nor the tests' profile has a say. */
-function compile(folder) {
+/** Compiles `src` or `demo` into a folder of its own, so that neither a cache nor the tests' profile has a say. */
+function compile(folder, sources) {
   const { bin } = JSON.parse(readFileSync(forge, "utf8"));
   const program = join(dirname(forge), typeof bin === "string" ? bin : bin.forge);
   const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("FOUNDRY_")));
-  const out = join(folder, "out");
-  execFileSync(process.execPath, [program, "build", "src", "--force", "--silent", "--out", out, "--cache-path", join(folder, "cache")], {
+  const out = join(folder, `out-${sources}`);
+  execFileSync(process.execPath, [program, "build", sources, "--force", "--silent", "--out", out, "--cache-path", join(folder, `cache-${sources}`)], {
     cwd: project,
     env: environment,
     stdio: ["ignore", "ignore", "inherit"],
@@ -54,9 +56,10 @@ function describePublished(name) {
 
 const folder = mkdtempSync(join(tmpdir(), "musubi-abi-"));
 try {
-  const out = compile(folder);
+  const built = { src: compile(folder, "src"), demo: compile(folder, "demo") };
   const different = [];
-  const texts = [...CONTRACTS.map((name) => [name, describe(out, name)]), ...Object.keys(PUBLISHED).map((name) => [name, describePublished(name)])];
+  const ours = [...CONTRACTS.map((name) => [name, describe(built.src, name)]), ...DEMO.map((name) => [name, describe(built.demo, name)])];
+  const texts = [...ours, ...Object.keys(PUBLISHED).map((name) => [name, describePublished(name)])];
   for (const [name, fresh] of texts) {
     const path = join(target, `${name}.json`);
     if (existsSync(path) && readFileSync(path, "utf8") === fresh) continue;

@@ -118,10 +118,10 @@ function survives(...args) {
   return !/\[FAIL|[1-9]\d* failed/.test(run.stdout);
 }
 
-const TARGETS = ["SecurityToken", "InvestorSBT"];
-/** Files that only one of the two contracts uses; the rest belong to both. */
-const ONLY = { "SecurityToken.sol": 0, "libraries/AccountWord.sol": 0, "libraries/Restriction.sol": 0, "InvestorSBT.sol": 1, "libraries/SbtWord.sol": 1 };
-const STATEFUL = "test/{HotKeys,Invariants}.t.sol";
+const TARGETS = ["SecurityToken", "InvestorSBT", "CollateralVault"];
+/** Files that only one of the contracts uses; the rest belong to all. */
+const ONLY = { "SecurityToken.sol": 0, "libraries/AccountWord.sol": 0, "libraries/Restriction.sol": 0, "InvestorSBT.sol": 1, "libraries/SbtWord.sol": 1, "CollateralVault.sol": 2, "DepositForwarder.sol": 2 };
+const STATEFUL = "test/{HotKeys,Invariants,VaultInvariants}.t.sol";
 const artifact = (name) => join(work, "out", "quick", `${name}.sol`, `${name}.json`);
 
 /** Creation and runtime code of the contracts a file goes into, with `text` in its place; null if it does not compile. */

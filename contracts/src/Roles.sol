@@ -14,4 +14,8 @@ library Roles {
     uint64 internal constant COUNCIL = 7;
     /// @dev The manager's own functions. It has no members; its guardian, the council, may cancel what an admin scheduled.
     uint64 internal constant MANAGEMENT = 8;
+    /// @dev Proposes and makes releases of collateral to its borrower, and carries out recorded sales.
+    uint64 internal constant COLLATERAL_AGENT = 9;
+    /// @dev Records what may be sold; moves nothing.
+    uint64 internal constant SALE_RECORDER = 10;
 }

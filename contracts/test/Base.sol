@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {CollateralVault} from "../src/CollateralVault.sol";
 import {InvestorSBT} from "../src/InvestorSBT.sol";
 import {Roles} from "../src/Roles.sol";
 import {SecurityToken} from "../src/SecurityToken.sol";
+import {ICollateralVault} from "../src/interfaces/ICollateralVault.sol";
 import {IInvestorSBT} from "../src/interfaces/IInvestorSBT.sol";
 import {ISecurityToken} from "../src/interfaces/ISecurityToken.sol";
 import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManager.sol";
@@ -13,6 +15,7 @@ interface Vm {
     function addr(uint256 key) external pure returns (address);
     function assume(bool condition) external pure;
     function chainId(uint256 id) external;
+    function deal(address account, uint256 amount) external;
     function etch(address target, bytes calldata code) external;
     function expectEmit(address emitter) external;
     function expectRevert() external;
@@ -20,6 +23,9 @@ interface Vm {
     function expectRevert(bytes calldata data) external;
     function getBlockTimestamp() external view returns (uint256);
     function prank(address sender) external;
+    function prank(address sender, address origin) external;
+    function revertToState(uint256 snapshot) external returns (bool);
+    function snapshotState() external returns (uint256);
     function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
     function warp(uint256 timestamp) external;
 }
@@ -35,6 +41,10 @@ abstract contract Base {
     uint32 internal constant ACTIVATION = 1 days;
     uint32 internal constant CONTROLLER_DELAY = 1 days;
     uint32 internal constant RECOVERY_DELAY = 7 days;
+    uint32 internal constant RELEASE_DELAY = 6 hours;
+    uint32 internal constant NOTICE = 1 days;
+    uint256 internal constant RELEASE_LIMIT = 200 ether;
+    uint256 internal constant SALE_LIMIT = 400 ether;
     uint256 internal constant START = 1_800_000_000;
     uint16 internal constant PERSON = 1;
     uint16 internal constant QII = 1 | 4;
@@ -46,6 +56,9 @@ abstract contract Base {
     address internal immutable controller = address(0xC0177);
     address internal immutable tokenGuardian = address(0x70CE);
     address internal immutable council = address(0xC0C11);
+    address internal immutable collateralAgent = address(0xC0A6E27);
+    address internal immutable saleRecorder = address(0x5A1E);
+    address internal immutable saleAddress = address(0x5E77);
     address internal immutable alice = address(0xA11CE);
     address internal immutable bob = address(0xB0B);
     address internal immutable carol = address(0xCA201);
@@ -54,6 +67,7 @@ abstract contract Base {
     AccessManager internal manager;
     InvestorSBT internal sbt;
     SecurityToken internal token;
+    CollateralVault internal vault;
     uint256 private _nonce;
 
     function setUp() public virtual {
@@ -132,6 +146,31 @@ abstract contract Base {
         manager.grantRole(Roles.TOKEN_GUARDIAN, tokenGuardian, 0);
         manager.grantRole(Roles.COUNCIL, council, 0);
         manager.setRoleGuardian(Roles.TOKEN_CONTROLLER, Roles.COUNCIL);
+    }
+
+    /// @dev Only for the tests that need it.
+    function _deployVault() internal {
+        vault = new CollateralVault(
+            address(manager), saleAddress, ICollateralVault.Safeguards(RELEASE_DELAY, NOTICE, RELEASE_LIMIT, SALE_LIMIT)
+        );
+        bytes4[] memory f = new bytes4[](4);
+        (f[0], f[1]) = (vault.proposeRelease.selector, vault.withdrawRelease.selector);
+        (f[2], f[3]) = (vault.executeRelease.selector, vault.executeSale.selector);
+        manager.setTargetFunctionRole(address(vault), f, Roles.COLLATERAL_AGENT);
+        f = new bytes4[](2);
+        (f[0], f[1]) = (vault.recordSale.selector, vault.withdrawSale.selector);
+        manager.setTargetFunctionRole(address(vault), f, Roles.SALE_RECORDER);
+        f = new bytes4[](1);
+        f[0] = vault.announceBorrowerChange.selector;
+        manager.setTargetFunctionRole(address(vault), f, Roles.TOKEN_CONTROLLER);
+        f = new bytes4[](3);
+        (f[0], f[1], f[2]) = (vault.pause.selector, vault.cancelRelease.selector, vault.cancelSale.selector);
+        manager.setTargetFunctionRole(address(vault), f, Roles.TOKEN_GUARDIAN);
+        (f[0], f[1]) = (vault.unpause.selector, vault.cancelBorrowerChange.selector);
+        f[2] = vault.cancelSaleAddress.selector;
+        manager.setTargetFunctionRole(address(vault), f, Roles.COUNCIL);
+        manager.grantRole(Roles.COLLATERAL_AGENT, collateralAgent, 0);
+        manager.grantRole(Roles.SALE_RECORDER, saleRecorder, 0);
     }
 
     // ---------------------------------------------------------------------------------------------------------- actions
