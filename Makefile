@@ -77,7 +77,7 @@ qa: setup ## style, types, translations, migrations, deployment check
 prove: setup ## Slither, halmos and the long invariants (docs/security)
 	@sh deploy/prove.sh
 
-mutate: setup ## change the contracts in one place at a time and see whether a test notices (hours; goes on where it stopped)
+mutate: setup ## change the contracts in one place at a time and see whether a test notices (half an hour; goes on where it stopped)
 	@node contracts/script/mutate.mjs
 
 bench: bench-gas bench-index ## every benchmark

@@ -372,8 +372,10 @@ contract BadInputTest is Base {
     function test_Dismiss_OfStrangersAndTwiceChangesNothing() public {
         address[] memory list = new address[](4);
         (list[0], list[1], list[2], list[3]) = (thief, address(0), alice, alice);
+        vm.recordLogs();
         vm.prank(agent);
         token.dismiss(list);
+        _eq(vm.getRecordedLogs().length, 1, "one dismissal is told");
         _true(!token.isAdmitted(alice) && token.isAdmitted(bob), "alice only");
         _eq(token.balanceOf(alice), 100, "her units stay hers");
     }

@@ -6,7 +6,6 @@ import {IERC5484} from "../src/interfaces/IERC5484.sol";
 import {IERC7943Fungible} from "../src/interfaces/IERC7943.sol";
 import {IInvestorSBT} from "../src/interfaces/IInvestorSBT.sol";
 import {ISecurityToken} from "../src/interfaces/ISecurityToken.sol";
-import {InvestorSBT} from "../src/InvestorSBT.sol";
 import {SecurityToken} from "../src/SecurityToken.sol";
 import {Base} from "./Base.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
@@ -134,6 +133,23 @@ contract EventsTest is Base {
         _true(!sbt.isAttestorCodeAllowed("code"), "no longer");
     }
 
+    function test_Deploying_TellsTheSettings() public {
+        vm.expectEmit();
+        emit IInvestorSBT.ActivationDelaySet(3 hours, uint48(_now()));
+        vm.expectEmit();
+        emit IInvestorSBT.IssuanceLimitSet(8);
+        this.deploySbt(address(manager), 3 hours, 8);
+        ISecurityToken.Terms memory terms = _terms();
+        ISecurityToken.Document memory document = terms.documents[0];
+        vm.expectEmit();
+        emit ISecurityToken.AuthorisedAmountRaised(terms.authorisedUnits);
+        vm.expectEmit();
+        emit ISecurityToken.DocumentRecorded(0, document.name, document.uri, document.hash);
+        vm.expectEmit();
+        emit ISecurityToken.LimitsSet(4, 6);
+        this.deploy(terms, ISecurityToken.Safeguards(1, 1, 4, 6));
+    }
+
     function test_SbtSettings_AtTheirEdges() public {
         sbt.setActivationDelay(30 days);
         vm.expectRevert(abi.encodeWithSelector(IInvestorSBT.InvestorSBT_InvalidSetting.selector, 30 days + 1));
@@ -145,7 +161,10 @@ contract EventsTest is Base {
         vm.expectRevert(abi.encodeWithSelector(IInvestorSBT.InvestorSBT_InvalidSetting.selector, 1));
         sbt.setIssuanceLimit(1);
         vm.expectRevert(abi.encodeWithSelector(IInvestorSBT.InvestorSBT_InvalidSetting.selector, 0));
-        new InvestorSBT(address(manager), 0, 0);
+        this.deploySbt(address(manager), 0, 0);
+        vm.expectRevert(abi.encodeWithSelector(IInvestorSBT.InvestorSBT_InvalidSetting.selector, 30 days + 1));
+        this.deploySbt(address(manager), 30 days + 1, 2);
+        _eq(this.deploySbt(address(manager), 30 days, 2).activationDelay(), 30 days, "the longest");
     }
 
     function test_Attestation_AtItsEdges() public {
@@ -450,10 +469,6 @@ contract EventsTest is Base {
     }
 
     // ------------------------------------------------------------------------------------------------------------ helpers
-
-    function deploy(ISecurityToken.Terms memory terms, ISecurityToken.Safeguards memory s) external {
-        new SecurityToken(address(manager), address(sbt), terms, s);
-    }
 
     function _same(uint8 code, string memory sentence) private view {
         _true(keccak256(bytes(token.messageForTransferRestriction(code))) == keccak256(bytes(sentence)), sentence);

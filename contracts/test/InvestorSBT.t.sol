@@ -602,16 +602,7 @@ contract InvestorSBTTest is Base {
 
     /// @dev Keys 1 and 65 share a flag; distrusting one must not touch the other, nor restoring one clear the other.
     function test_Distrust_OfKeysThatShareAFlag() public {
-        sbt.setIssuanceLimit(1000);
-        _issueTo(address(0x2000)); // keys 1 (issuer) and 2 (attestor)
-        for (uint256 i = 3; i <= 65; ++i) {
-            address next = address(uint160(0x15500000 + i));
-            manager.grantRole(Roles.SBT_ISSUER, next, 0);
-            IInvestorSBT.Attestation memory a = _attestation(address(uint160(0x2000 + i)));
-            bytes memory signature = _sign(ATTESTOR_KEY, a);
-            vm.prank(next);
-            sbt.issue(a, attestor, signature);
-        }
+        _sixtyFiveKeys();
         address last = address(uint160(0x15500000 + 65));
         _skip(ACTIVATION);
         vm.prank(sbtGuardian);
@@ -624,6 +615,71 @@ contract InvestorSBTTest is Base {
         sbt.restoreTrust(last);
         _eq(sbt.standingOf(address(0x2000)), 5, "key 1 stays distrusted");
         _eq(sbt.standingOf(address(uint160(0x2000 + 65))), 0, "key 65 is back");
+    }
+
+    /// @dev Key 64's flag is the lowest bit.
+    function test_Distrust_OfTheKeyWithTheLowestFlag() public {
+        _sixtyFiveKeys();
+        address key = address(uint160(0x15500000 + 64));
+        _skip(ACTIVATION);
+        vm.prank(sbtGuardian);
+        sbt.distrust(key, 0);
+        _eq(sbt.standingOf(address(uint160(0x2000 + 64))), 5, "key 64");
+        _eq(sbt.standingOf(address(uint160(0x2000 + 63))), 0, "its neighbour");
+        _eq(sbt.standingOf(address(uint160(0x2000 + 65))), 0, "its other neighbour");
+        bytes memory why = abi.encodeWithSelector(IInvestorSBT.InvestorSBT_KeyDistrusted.selector, key);
+        _refused(_attestation(alice), key, attestor, ATTESTOR_KEY, why);
+        vm.prank(council);
+        sbt.restoreTrust(key);
+        _eq(sbt.standingOf(address(uint160(0x2000 + 64))), 0, "restored");
+    }
+
+    /// @dev Key 1 is the issuer, 2 the attestor; number i, from 3 on, issued to 0x2000 + i.
+    function _sixtyFiveKeys() private {
+        sbt.setIssuanceLimit(1000);
+        _issueTo(address(0x2000));
+        for (uint256 i = 3; i <= 65; ++i) {
+            address next = address(uint160(0x15500000 + i));
+            manager.grantRole(Roles.SBT_ISSUER, next, 0);
+            IInvestorSBT.Attestation memory a = _attestation(address(uint160(0x2000 + i)));
+            bytes memory signature = _sign(ATTESTOR_KEY, a);
+            vm.prank(next);
+            sbt.issue(a, attestor, signature);
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------------- views
+
+    function test_PairStandingAndReadPartiesSayWhatTheProfilesSay() public {
+        _issueTo(alice);
+        _issueTo(bob, _subject(bob), QII);
+        _samePair(alice, bob, PERSON, QII);
+        _skip(ACTIVATION);
+        _samePair(alice, bob, PERSON, QII);
+        vm.prank(sbtGuardian);
+        sbt.suspend(alice);
+        _samePair(alice, bob, PERSON, QII);
+        vm.prank(sbtGuardian);
+        sbt.distrust(issuer, uint48(START));
+        _samePair(alice, bob, PERSON, QII);
+        _samePair(thief, bob, 0, QII);
+        _samePair(bob, thief, QII, 0);
+    }
+
+    function _samePair(address one, address other, uint16 ones, uint16 others) private view {
+        _sameParties(one, other, others);
+        _sameParties(other, one, ones);
+        _sameParties(one, one, ones);
+    }
+
+    function _sameParties(address from, address to, uint16 categories_) private view {
+        (uint8 fromStanding, uint8 toStanding, uint256 id, uint16 categories) = sbt.pairStanding(from, to);
+        _eq(fromStanding, sbt.standingOf(from), "sender's standing");
+        _eq(toStanding, sbt.standingOf(to), "receiver's standing");
+        _eq(id, sbt.sbtOf(to).tokenId, "receiver's SBT");
+        _eq(categories, categories_, "receiver's categories");
+        uint256 packed = uint256(fromStanding) | uint256(toStanding) << 8 | id << 16 | uint256(categories) << 64;
+        _eq(sbt.readParties(from, to), packed, "the same in one word");
     }
 
     // ------------------------------------------------------------------------------------------------------------ pause
@@ -674,7 +730,7 @@ contract InvestorSBTTest is Base {
         manager.updateAuthority(address(sbt), other);
         _true(sbt.authority() == address(manager), "fixed");
         vm.expectRevert(abi.encodeWithSelector(FixedAuthority.FixedAuthority_InvalidManager.selector, thief));
-        new InvestorSBT(thief, 0, 2);
+        this.deploySbt(thief, 0, 2);
     }
 
     function test_SupportsInterfaces() public view {

@@ -170,6 +170,13 @@ contract SecurityTokenTest is Base {
         _expectCode(42);
         token.transfer(alice, 1);
         _true(!token.canReceive(alice) && token.canReceive(fund), "canReceive");
+        address second = address(0xF04E);
+        _issueTo(second, _subject(second), QII);
+        _skip(ACTIVATION);
+        _admit(second);
+        vm.prank(fund);
+        token.transfer(second, 4);
+        _eq(token.balanceOf(second), 4, "from fund to fund");
     }
 
     function test_Policy_HolderCap() public {
@@ -417,6 +424,29 @@ contract SecurityTokenTest is Base {
         _call(controller, address(token), data);
         _balances(50, 50, 2);
         _eq(token.getFrozenTokens(alice), 50, "what is left stays frozen");
+    }
+
+    /// @dev ERC-20 and ERC-7943: a caller that looks at the answer must not take success for failure.
+    function test_WhatSucceedsAnswersTrue() public {
+        bytes[3] memory calls = [
+            abi.encodeWithSignature("forcedTransfer(address,address,uint256)", alice, bob, 1),
+            _forced(alice, bob, 1),
+            abi.encodeCall(token.setFrozenTokens, (alice, 1))
+        ];
+        for (uint256 i = 0; i < 3; ++i) {
+            vm.prank(controller);
+            manager.schedule(address(token), calls[i], 0);
+            _skip(CONTROLLER_DELAY);
+            vm.prank(controller);
+            (bool ok, bytes memory result) = address(token).call(calls[i]);
+            _true(ok && abi.decode(result, (bool)), "the controller's call");
+        }
+        vm.prank(alice);
+        _true(token.transfer(bob, 1), "transfer");
+        vm.prank(alice);
+        _true(token.approve(carol, 1), "approve");
+        vm.prank(carol);
+        _true(token.transferFrom(alice, bob, 1), "transferFrom");
     }
 
     function test_RevertWhen_ForcedTransferGoesToSomebodyNotAdmitted() public {
@@ -734,16 +764,23 @@ contract SecurityTokenTest is Base {
         _eq(token.getFrozenTokens(wallet), type(uint256).max, "still everything");
     }
 
+    function test_RevertWhen_RecoveringWhatNobodyAnnounced() public {
+        vm.expectRevert(abi.encodeWithSelector(ISecurityToken.SecurityToken_NoRecovery.selector, alice, address(0)));
+        _recover(alice, address(0));
+        vm.expectRevert(abi.encodeWithSelector(ISecurityToken.SecurityToken_NoRecovery.selector, alice, bob));
+        _recover(alice, bob);
+    }
+
     // -------------------------------------------------------------------------------------------------------------- terms
 
-    function test_Terms_AreReadBack() public view {
-        ISecurityToken.Terms memory terms = token.terms();
-        _true(keccak256(bytes(terms.isin)) == keccak256("JP0000000001"), "isin");
-        _eq(terms.faceValueMinor, 100_000, "face value");
-        _eq(terms.rateBps, 80, "rate");
-        _eq(terms.maturityAt, START + 365 days, "maturity");
-        _eq(terms.documents.length, 1, "documents");
-        _eq(token.decimals(), 0, "decimals");
+    function test_Terms_AreReadBack() public {
+        ISecurityToken.Terms memory given = _terms();
+        (given.decimals, given.qiiOnly, given.holderCap, given.minimumLotUnits) = (6, true, 49, 7);
+        (given.wholeBalanceOnly, given.lockUpUntil) = (true, given.issueAt + 90 days);
+        SecurityToken other = _deployToken(given);
+        _true(keccak256(abi.encode(other.terms())) == keccak256(abi.encode(given)), "every term");
+        _true(keccak256(abi.encode(token.terms())) == keccak256(abi.encode(_terms())), "the plain ones");
+        _eq(other.decimals(), 6, "decimals");
         ISecurityToken.Safeguards memory guards = token.safeguards();
         _eq(guards.controllerDelay, CONTROLLER_DELAY, "controller delay");
         _eq(guards.recoveryDelay, RECOVERY_DELAY, "recovery delay");
@@ -762,12 +799,10 @@ contract SecurityTokenTest is Base {
             if (i == 5) terms.maturityAt = terms.issueAt;
             if (i == 6) terms.lockUpUntil = terms.maturityAt + 1;
             vm.expectRevert(ISecurityToken.SecurityToken_InvalidTerms.selector);
-            new SecurityToken(
-                address(manager), address(sbt), terms, ISecurityToken.Safeguards(CONTROLLER_DELAY, RECOVERY_DELAY, 2, 2)
-            );
+            this.deploy(terms, ISecurityToken.Safeguards(CONTROLLER_DELAY, RECOVERY_DELAY, 2, 2));
         }
         vm.expectRevert(ISecurityToken.SecurityToken_InvalidTerms.selector);
-        new SecurityToken(address(manager), address(sbt), _terms(), ISecurityToken.Safeguards(0, RECOVERY_DELAY, 2, 2));
+        this.deploy(_terms(), ISecurityToken.Safeguards(0, RECOVERY_DELAY, 2, 2));
     }
 
     // ------------------------------------------------------------------------------------------------------------- helpers
