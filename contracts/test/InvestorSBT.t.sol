@@ -10,6 +10,7 @@ import {IInvestorSBT} from "../src/interfaces/IInvestorSBT.sol";
 import {Base} from "./Base.sol";
 import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManager.sol";
 import {IAccessManaged} from "@openzeppelin/contracts/access/manager/IAccessManaged.sol";
+import {IERC721Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {IERC721} from "@openzeppelin/contracts/token/ERC721/IERC721.sol";
 import {RateLimiter} from "@openzeppelin/contracts/utils/RateLimiter.sol";
 
@@ -456,6 +457,40 @@ contract InvestorSBTTest is Base {
         _eq(sbt.standingOf(alice), 0, "re-attested");
     }
 
+    /// @dev Keys are numbered; one that first appears in a renewal keeps its number when the next one comes.
+    function test_Renew_WithAKeyOfItsOwnKeepsItOnRecord() public {
+        _issueTo(alice);
+        uint256 second = 0xF4E54;
+        uint256 third = 0xF4E55;
+        manager.grantRole(Roles.ATTESTOR, vm.addr(second), 0);
+        manager.grantRole(Roles.ATTESTOR, vm.addr(third), 0);
+        IInvestorSBT.Attestation memory a = _attestation(alice);
+        bytes memory signature = _sign(second, a);
+        vm.prank(issuer);
+        sbt.renew(a, vm.addr(second), signature);
+        a = _attestation(bob);
+        signature = _sign(third, a);
+        vm.prank(issuer);
+        sbt.issue(a, vm.addr(third), signature);
+        _true(sbt.sbtOf(alice).attestor == vm.addr(second), "alice's attestor");
+        _true(sbt.sbtOf(bob).attestor == vm.addr(third), "bob's attestor");
+        _true(sbt.sbtOf(alice).issuer == issuer && sbt.sbtOf(bob).issuer == issuer, "the issuer");
+    }
+
+    function test_RevertWhen_RenewingToAnExpiryThatIsNotAhead() public {
+        _issueTo(alice);
+        _skip(ACTIVATION + 1);
+        IInvestorSBT.Attestation memory a = _attestation(alice);
+        a.expiresAt = uint48(_now());
+        bytes memory signature = _sign(ATTESTOR_KEY, a);
+        vm.expectRevert(abi.encodeWithSelector(IInvestorSBT.InvestorSBT_InvalidExpiry.selector, a.expiresAt));
+        vm.prank(issuer);
+        sbt.renew(a, attestor, signature);
+        a.expiresAt += 1;
+        _renew(a);
+        _eq(sbt.standingOf(alice), 0, "for one second");
+    }
+
     function test_RevertWhen_RenewingNothingOrAnotherSubject() public {
         IInvestorSBT.Attestation memory a = _attestation(alice);
         bytes memory signature = _sign(ATTESTOR_KEY, a);
@@ -499,6 +534,13 @@ contract InvestorSBTTest is Base {
         vm.expectRevert(abi.encodeWithSelector(IInvestorSBT.InvestorSBT_AlreadySuspended.selector, alice));
         vm.prank(sbtGuardian);
         sbt.suspend(alice);
+    }
+
+    function test_RevertWhen_ReinstatingWhatIsNotSuspended() public {
+        _issueTo(alice);
+        vm.expectRevert(abi.encodeWithSelector(IInvestorSBT.InvestorSBT_NotSuspended.selector, alice));
+        vm.prank(council);
+        sbt.reinstate(alice);
     }
 
     function test_RevertWhen_IssuerRevokesAloneWithoutSuspension() public {
@@ -648,7 +690,58 @@ contract InvestorSBTTest is Base {
         }
     }
 
+    function test_RestoringOneKeyLeavesTheOthersDistrusted() public {
+        _issueTo(alice);
+        _skip(ACTIVATION);
+        vm.prank(sbtGuardian);
+        sbt.distrust(issuer, 0);
+        vm.prank(sbtGuardian);
+        sbt.distrust(attestor, 0);
+        vm.prank(council);
+        sbt.restoreTrust(issuer);
+        _eq(sbt.standingOf(alice), 6, "the attestor is still distrusted");
+    }
+
+    /// @dev The flags exist to spare everybody the look; what is restored must not leave one up.
+    function test_WhatIsRestoredCostsNothingAfterwards() public {
+        _issueTo(alice);
+        _skip(ACTIVATION);
+        uint256 before = _lookUp(alice);
+        vm.prank(sbtGuardian);
+        sbt.distrust(thief, 0); // never issued
+        _eq(_lookUp(alice), before, "a key that never issued costs nobody anything");
+        vm.prank(sbtGuardian);
+        sbt.distrust(attestor, uint48(_now()));
+        _true(_lookUp(alice) > before, "the flag is up");
+        vm.prank(sbtGuardian);
+        sbt.distrust(attestor, uint48(START));
+        vm.prank(council);
+        sbt.restoreTrust(attestor);
+        _eq(_lookUp(alice), before, "and down again, though distrust was widened");
+    }
+
+    function _lookUp(address holder) private view returns (uint256 gas_) {
+        sbt.standingOf(holder); // warm, both times
+        gas_ = gasleft();
+        sbt.standingOf(holder);
+        gas_ -= gasleft();
+    }
+
     // ------------------------------------------------------------------------------------------------------------- views
+
+    function test_NobodysSbtIsAllZero() public {
+        IInvestorSBT.Sbt memory nothing;
+        _true(keccak256(abi.encode(sbt.sbtOf(thief))) == keccak256(abi.encode(nothing)), "never had one");
+        _issueTo(alice);
+        _revoke(alice);
+        _true(keccak256(abi.encode(sbt.sbtOf(alice))) == keccak256(abi.encode(nothing)), "revoked");
+    }
+
+    function test_RevertWhen_TheZeroAddressIsAskedForItsBalance() public {
+        vm.expectRevert(abi.encodeWithSelector(IERC721Errors.ERC721InvalidOwner.selector, address(0)));
+        sbt.balanceOf(address(0));
+        _eq(sbt.balanceOf(address(1)), 0, "any other address has a balance");
+    }
 
     function test_PairStandingAndReadPartiesSayWhatTheProfilesSay() public {
         _issueTo(alice);

@@ -6,6 +6,7 @@ import {IERC7943Fungible} from "../src/interfaces/IERC7943.sol";
 import {ISecurityToken} from "../src/interfaces/ISecurityToken.sol";
 import {Base} from "./Base.sol";
 import {IAccessManaged} from "@openzeppelin/contracts/access/manager/IAccessManaged.sol";
+import {IAccessManager} from "@openzeppelin/contracts/access/manager/IAccessManager.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {RateLimiter} from "@openzeppelin/contracts/utils/RateLimiter.sol";
@@ -200,9 +201,16 @@ contract SecurityTokenTest is Base {
         _expectCode(44);
         _mint(bob, 9);
         _allowed(bob, 90);
+        _refused(bob, 1, 44);
+        _allowed(bob, 0); // nothing is no odd lot
         vm.prank(alice);
         token.transfer(bob, 10);
         _balances(0, 100, 1);
+        terms.minimumLotUnits = 2;
+        _use(terms);
+        _refused(bob, 1, 44);
+        _refused(bob, 99, 44);
+        _allowed(bob, 2);
     }
 
     function test_Policy_WholeBalanceOnly() public {
@@ -309,6 +317,19 @@ contract SecurityTokenTest is Base {
         _eq(token.mintRemaining(), 60, "what is left of the half at once");
     }
 
+    function test_RevertWhen_ABatchIsAboveTheDailyLimit() public {
+        token.setLimits(200, 400); // half of it at once, and 100 were minted before
+        address[] memory to = new address[](2);
+        uint256[] memory amounts = new uint256[](2);
+        (to[0], to[1], amounts[0], amounts[1]) = (alice, bob, 60, 30);
+        vm.prank(agent);
+        token.mintBatch(to, amounts);
+        _eq(token.mintRemaining(), 10, "both entries count");
+        vm.expectRevert(RateLimiter.RateLimitExceeded.selector);
+        vm.prank(agent);
+        token.mintBatch(to, amounts);
+    }
+
     function test_RevertWhen_MintingToTheWrongAddressOrNothing() public {
         _expectCode(30);
         _mint(carol, 1);
@@ -361,6 +382,13 @@ contract SecurityTokenTest is Base {
         token.setFrozenTokens(alice, 0);
         _control(abi.encodeCall(token.setFrozenTokens, (alice, 0)));
         _eq(token.getFrozenTokens(alice), 0, "the controller lifts");
+    }
+
+    function test_Freeze_OfOneUnitHoldsOneUnit() public {
+        vm.prank(agent);
+        token.freeze(alice, 1);
+        _refused(bob, 100, 32);
+        _allowed(bob, 99);
     }
 
     function test_Freeze_EverythingForGood() public {
@@ -449,6 +477,23 @@ contract SecurityTokenTest is Base {
         _true(token.transferFrom(alice, bob, 1), "transferFrom");
     }
 
+    function test_ForcedTransfer_WithinTheUnfrozenPartLeavesTheFreezeAlone() public {
+        vm.prank(agent);
+        token.freeze(alice, 80);
+        bytes memory data = _forced(alice, bob, 20);
+        vm.prank(controller);
+        manager.schedule(address(token), data, 0);
+        _skip(CONTROLLER_DELAY);
+        vm.recordLogs();
+        _call(controller, address(token), data);
+        _eq(vm.getRecordedLogs().length, 4, "schedule used, transfer, forced transfer, reason");
+        _eq(token.getFrozenTokens(alice), 80, "as frozen as before");
+        vm.prank(agent);
+        token.freeze(alice, 150);
+        _control(_forced(alice, bob, 0));
+        _eq(token.getFrozenTokens(alice), 150, "nothing moved, so nothing is thawed");
+    }
+
     function test_RevertWhen_ForcedTransferGoesToSomebodyNotAdmitted() public {
         _controlFails(
             _forced(alice, carol, 1), abi.encodeWithSelector(ISecurityToken.SecurityToken_Restricted.selector, 30)
@@ -460,6 +505,9 @@ contract SecurityTokenTest is Base {
             _forced(alice, alice, 1), abi.encodeWithSelector(ISecurityToken.SecurityToken_Restricted.selector, 3)
         );
         _controlFails(
+            _forced(alice, address(0), 1), abi.encodeWithSelector(ISecurityToken.SecurityToken_Restricted.selector, 3)
+        );
+        _controlFails(
             _forced(alice, bob, 101),
             abi.encodeWithSelector(IERC20Errors.ERC20InsufficientBalance.selector, alice, 100, 101)
         );
@@ -467,12 +515,13 @@ contract SecurityTokenTest is Base {
 
     function test_RevertWhen_ControllerDoesNotWait() public {
         bytes memory data = _forced(alice, bob, 1);
-        vm.expectRevert();
+        bytes32 id = manager.hashOperation(controller, address(token), data);
+        vm.expectRevert(abi.encodeWithSelector(IAccessManager.AccessManagerNotScheduled.selector, id));
         this.callToken(controller, data);
         vm.prank(controller);
         manager.schedule(address(token), data, 0);
         _skip(CONTROLLER_DELAY - 1);
-        vm.expectRevert();
+        vm.expectRevert(abi.encodeWithSelector(IAccessManager.AccessManagerNotReady.selector, id));
         this.callToken(controller, data);
         _skip(1);
         _call(controller, address(token), data);
@@ -540,6 +589,39 @@ contract SecurityTokenTest is Base {
         vm.expectRevert();
         this.callToken(controller, data);
         _balances(100, 0, 1);
+    }
+
+    /// @dev The shortest delay there is, of a second, asks for the age of the schedule all the same.
+    function test_RevertWhen_ScheduleIsOlderThanTheGrantByASecond() public {
+        token = this.deploy(_terms(), ISecurityToken.Safeguards(1, 1, 200, 20_000));
+        _wireToken(token);
+        _admit(alice);
+        _admit(bob);
+        _mint(alice, 100);
+        manager.grantRole(5, carol, 1);
+        bytes memory data = _forced(alice, bob, 1);
+        vm.prank(carol);
+        manager.schedule(address(token), data, 0);
+        manager.revokeRole(5, carol);
+        _skip(1);
+        manager.grantRole(5, carol, 1);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                ISecurityToken.SecurityToken_ControllerTooNew.selector, uint48(_now()), uint48(_now())
+            )
+        );
+        this.callToken(carol, data);
+    }
+
+    /// @dev To the second: a schedule made in the very second of the grant may run.
+    function test_ASecondControllerActsOneDelayAfterItsGrant() public {
+        manager.grantRole(5, carol, CONTROLLER_DELAY);
+        bytes memory data = _forced(alice, bob, 1);
+        vm.prank(carol);
+        manager.schedule(address(token), data, 0);
+        _skip(CONTROLLER_DELAY);
+        _call(carol, address(token), data);
+        _balances(99, 1, 2);
     }
 
     function test_Controller_BurnsAWrongMintWhichMayBeMintedAgain() public {
@@ -769,6 +851,30 @@ contract SecurityTokenTest is Base {
         _recover(alice, address(0));
         vm.expectRevert(abi.encodeWithSelector(ISecurityToken.SecurityToken_NoRecovery.selector, alice, bob));
         _recover(alice, bob);
+        _announce(alice, _secondWallet(alice));
+        _skip(RECOVERY_DELAY);
+        vm.expectRevert(abi.encodeWithSelector(ISecurityToken.SecurityToken_NoRecovery.selector, alice, bob));
+        _recover(alice, bob); // announced, but to another
+    }
+
+    function test_Recovery_TellsNothingOfAFreezeThatIsNotThere() public {
+        address wallet = _secondWallet(alice);
+        _announce(alice, wallet);
+        _skip(RECOVERY_DELAY);
+        vm.recordLogs();
+        _recover(alice, wallet);
+        _eq(vm.getRecordedLogs().length, 3, "dismissal, transfer, completion");
+    }
+
+    function test_Recovery_CarriesAFreezeOfOneUnit() public {
+        address wallet = _secondWallet(alice);
+        vm.prank(agent);
+        token.freeze(alice, 1);
+        _announce(alice, wallet);
+        _skip(RECOVERY_DELAY);
+        _recover(alice, wallet);
+        _eq(token.getFrozenTokens(wallet), 1, "goes over");
+        _eq(token.getFrozenTokens(alice), 0, "and is not left behind");
     }
 
     // -------------------------------------------------------------------------------------------------------------- terms
@@ -803,9 +909,18 @@ contract SecurityTokenTest is Base {
         }
         vm.expectRevert(ISecurityToken.SecurityToken_InvalidTerms.selector);
         this.deploy(_terms(), ISecurityToken.Safeguards(0, RECOVERY_DELAY, 2, 2));
+        vm.expectRevert(ISecurityToken.SecurityToken_InvalidTerms.selector);
+        this.deployBeside(thief); // no contract
+        ISecurityToken.Terms memory single = _terms();
+        single.authorisedUnits = 1;
+        _eq(this.deploy(single, ISecurityToken.Safeguards(1, 1, 2, 2)).authorisedAmount(), 1, "one unit makes sense");
     }
 
     // ------------------------------------------------------------------------------------------------------------- helpers
+
+    function deployBeside(address sbt_) external {
+        new SecurityToken(address(manager), sbt_, _terms(), ISecurityToken.Safeguards(1, 1, 2, 2));
+    }
 
     function callToken(address sender, bytes memory data) external {
         _call(sender, address(token), data);
