@@ -375,6 +375,17 @@ contract InvestorSBTTest is Base {
         _eq(sbt.issuanceRemaining(), 1, "half a day, half a bucket");
     }
 
+    /// @dev Or raising the limit would forgive what was used before, at a rate that did not hold then.
+    function test_Limit_RaisingItForgivesNothingThatWasUsed() public {
+        sbt.setIssuanceLimit(4);
+        _issueTo(alice);
+        _issueTo(bob);
+        _skip(12 hours);
+        _eq(sbt.issuanceRemaining(), 1, "one of two is back");
+        sbt.setIssuanceLimit(8);
+        _eq(sbt.issuanceRemaining(), 3, "four less the one that is not");
+    }
+
     function test_RevertWhen_SettingsAreAbsurd() public {
         vm.expectRevert(abi.encodeWithSelector(IInvestorSBT.InvestorSBT_InvalidSetting.selector, 1));
         sbt.setIssuanceLimit(1);

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {SecurityToken} from "../src/SecurityToken.sol";
+import {IERC1404} from "../src/interfaces/IERC1404.sol";
 import {IERC7943Fungible} from "../src/interfaces/IERC7943.sol";
 import {ISecurityToken} from "../src/interfaces/ISecurityToken.sol";
 import {Base} from "./Base.sol";
@@ -9,6 +10,8 @@ import {IAccessManaged} from "@openzeppelin/contracts/access/manager/IAccessMana
 import {IAccessManager} from "@openzeppelin/contracts/access/manager/IAccessManager.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
+import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {RateLimiter} from "@openzeppelin/contracts/utils/RateLimiter.sol";
 
 contract SecurityTokenTest is Base {
@@ -239,6 +242,8 @@ contract SecurityTokenTest is Base {
         _badWindow(t + 2 days, t + 1 days); // backwards
         _badWindow(t, t + 10 days + 1); // long
         _badWindow(t + 60 days + 1, t + 61 days); // far
+        _badWindow(0, t + 1 days); // only the two zeroes together call off
+        _badWindow(t + 1 days, 0);
         _window(t, t + 10 days);
         _badWindow(t + 40 days, t + 41 days); // one is open
         _badWindow(0, 0); // cannot be called off once open
@@ -315,6 +320,19 @@ contract SecurityTokenTest is Base {
         vm.expectRevert(RateLimiter.RateLimitExceeded.selector);
         _mint(alice, 100);
         _eq(token.mintRemaining(), 60, "what is left of the half at once");
+    }
+
+    /// @dev 2^96 - 1 stands for "everything" where units are frozen, so nobody may come to hold as many.
+    function test_RevertWhen_MintingAsManyAsStandForEverything() public {
+        uint256 most = type(uint96).max;
+        token.setLimits(2, 2 * most);
+        _skip(1 days);
+        _expectCode(30);
+        _mint(carol, most); // who receives is asked first
+        vm.expectRevert(abi.encodeWithSelector(ISecurityToken.SecurityToken_InvalidAmount.selector, most));
+        _mint(bob, most);
+        vm.expectRevert(abi.encodeWithSelector(ISecurityToken.SecurityToken_InvalidAmount.selector, most + 99));
+        _mint(alice, most - 1);
     }
 
     function test_RevertWhen_ABatchIsAboveTheDailyLimit() public {
@@ -418,6 +436,9 @@ contract SecurityTokenTest is Base {
     function test_SupportsInterfaces() public view {
         _true(type(IERC7943Fungible).interfaceId == 0x3edbb4c4 && token.supportsInterface(0x3edbb4c4), "ERC-7943");
         _true(token.supportsInterface(0x36372b07) && token.supportsInterface(0x01ffc9a7), "ERC-20, ERC-165");
+        _true(token.supportsInterface(type(IERC20Metadata).interfaceId), "ERC-20 with name and decimals");
+        _true(token.supportsInterface(type(IERC20Permit).interfaceId), "ERC-2612");
+        _true(token.supportsInterface(type(IERC1404).interfaceId), "ERC-1404");
         _true(!token.supportsInterface(0xffffffff), "none");
     }
 
@@ -817,7 +838,9 @@ contract SecurityTokenTest is Base {
         _expectCode(30);
         _recover(alice, wallet);
         _admit(wallet);
+        vm.recordLogs();
         _recover(alice, wallet);
+        _eq(vm.getRecordedLogs().length, 2, "transfer and completion: who was dismissed is not dismissed again");
         _eq(token.balanceOf(wallet), 100, "admitted on its own");
     }
 
