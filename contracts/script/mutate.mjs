@@ -98,8 +98,9 @@ function mutantsOf(file, text) {
     if (node.nodeType === "Literal" && node.kind === "bool") put("LIR", start, length, node.value === "true" ? "false" : "true");
   }
   walk(tree(text), false);
+  // A name with a capital is the constructor of a base.
   for (const node of tree(text).nodes) if (node.nodeType === "ContractDefinition") for (const member of node.nodes) if (member.nodeType === "FunctionDefinition") for (const modifier of member.modifiers) {
-    if (["restricted", "delayed"].includes(modifier.modifierName.name)) put("MOD", ...span(modifier), "");
+    if (/^[a-z]/.test(modifier.modifierName.name)) put("MOD", ...span(modifier), "");
   }
   return found.map((mutant) => {
     const before = bytes.subarray(0, mutant.start).toString();
