@@ -31,8 +31,8 @@ slither() (
   node script/check-slither.mjs "$findings"
 )
 
-# A branch that cannot be taken is left out only if the solver says so in time. With halmos' own millisecond it rarely does, and the
-# paths through what cannot be multiply until a proof with many branches (recover) does not end.
+# A branch that cannot be taken is left out only if the solver says so in time. In halmos' own millisecond, by the clock on the wall, it
+# often does not, the less so the busier the machine, and paths multiply: 905 instead of 571 for check_Recover….
 halmos() (
   install
   cd contracts || exit 1
