@@ -15,8 +15,18 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 ABI_DIR: Final = Path(__file__).resolve().parent / "abi"
-#: Every contract of ours, in the order they are deployed.
-KINDS: Final = ("AccessManager", "InvestorSBT", "SecurityToken", "TimelockController", "Safe", "SafeProxyFactory")
+#: Every contract of ours. The vault makes the deposit addresses itself; the price feed is a simulator.
+KINDS: Final = (
+    "AccessManager",
+    "InvestorSBT",
+    "SecurityToken",
+    "TimelockController",
+    "Safe",
+    "SafeProxyFactory",
+    "CollateralVault",
+    "DepositForwarder",
+    "DemoPriceFeed",
+)
 #: Contracts of which each is a proxy before another's code: they are called by that one's ABI.
 _PROXIES: Final = {"AdminSafe": "Safe", "CouncilSafe": "Safe"}
 
@@ -105,7 +115,7 @@ def code_of(kind: str) -> str:
     return _PROXIES.get(kind, kind)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def artifact(kind: str) -> Artifact:
     """Read once per process. Raises `FileNotFoundError` for a contract that is not ours."""
     return Artifact(kind)

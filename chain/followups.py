@@ -22,6 +22,8 @@ _E = TypeVar("_E", bound=EventHandler)
 
 _followups: dict[str, FollowUp] = {}
 _event_handlers: dict[str, list[EventHandler]] = {}
+_final_handlers: dict[str, list[EventHandler]] = {}
+_undone_handlers: dict[str, list[EventHandler]] = {}
 
 
 def followup(purpose: str) -> Callable[[_F], _F]:
@@ -52,9 +54,42 @@ def on_event(event: str) -> Callable[[_E], _E]:
     return register
 
 
+def on_event_final(event: str) -> Callable[[_E], _E]:
+    """Register `handler(log)` for events of this name that no reorganisation can undo any more.
+
+    It comes after that of `on_event`, at once where the block was final when it was read.
+    """
+
+    def register(handler: _E) -> _E:
+        _final_handlers.setdefault(event, []).append(handler)
+        return handler
+
+    return register
+
+
+def on_event_undone(event: str) -> Callable[[_E], _E]:
+    """Register `handler(log)` for events that a reorganisation took back. The same may come again, as another log."""
+
+    def register(handler: _E) -> _E:
+        _undone_handlers.setdefault(event, []).append(handler)
+        return handler
+
+    return register
+
+
 def handled_events() -> frozenset[str]:
     """Names of the events somebody waits for."""
     return frozenset(_event_handlers)
+
+
+def handled_final_events() -> frozenset[str]:
+    """Names of the events whose finality somebody waits for."""
+    return frozenset(_final_handlers)
+
+
+def handled_undone_events() -> frozenset[str]:
+    """Names of the events whose undoing somebody waits for."""
+    return frozenset(_undone_handlers)
 
 
 def tell(transaction: ChainTransaction, state: str) -> None:
@@ -67,4 +102,16 @@ def tell(transaction: ChainTransaction, state: str) -> None:
 def tell_event(log: EventLog) -> None:
     """Run every handler of this event, inside the caller's database transaction."""
     for handler in _event_handlers.get(log.event, ()):
+        handler(log)
+
+
+def tell_event_final(log: EventLog) -> None:
+    """Run every handler of this event's finality, inside the caller's database transaction."""
+    for handler in _final_handlers.get(log.event, ()):
+        handler(log)
+
+
+def tell_event_undone(log: EventLog) -> None:
+    """Run every handler of this event's undoing, inside the caller's database transaction."""
+    for handler in _undone_handlers.get(log.event, ()):
         handler(log)

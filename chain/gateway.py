@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
+from eth_abi.exceptions import DecodingError
 from eth_utils.address import is_checksum_address, is_hex_address, to_checksum_address
 
 from chain import abi
 from chain.exceptions import CallRefused, InvalidAddress, NodeUnavailable
 from chain.models import Contract
-from chain.rpc import Rpc, RpcError, as_hex, as_int, node
-from chain.types import ChainRole, Restriction, Standing
+from chain.rpc import Request, Rpc, RpcError, as_hex, as_int, node
+from chain.types import ChainRole, PriceFeedAnswer, Restriction, Standing
 
 ZERO_ADDRESS = "0x" + "0" * 40
+#: Chainlink's interface; whose code answers does not matter.
+_FEED: Final = "AggregatorV3Interface"
 
 
 class Gateway:
@@ -53,6 +58,35 @@ class Gateway:
         """Whether there is code at `address`."""
         return len(self._call("eth_getCode", address, "latest")) > 2
 
+    def collateral_balances(self, accounts: Sequence[str], block: int | None = None) -> dict[str, int]:
+        """Wei of each account of the vault, by account, as the chain says at `block` (the head if none is given)."""
+        vault = _only(Contract.Kind.COLLATERAL_VAULT)
+        at = "latest" if block is None else hex(block)
+        asked: list[Request] = []
+        for account in accounts:
+            data = as_hex(abi.encode_call("CollateralVault", "balanceOf", bytes.fromhex(account[2:])))
+            asked.append(("eth_call", [{"to": vault, "data": data}, at]))
+        return dict(zip(accounts, self._numbers(asked), strict=True))
+
+    def collateral_total(self, block: int | None = None) -> int:
+        """Wei of all accounts of the vault, as the chain says at `block` (the head if none is given)."""
+        data = as_hex(abi.encode_call("CollateralVault", "totalCollateral"))
+        call = {"to": _only(Contract.Kind.COLLATERAL_VAULT), "data": data}
+        return self._numbers([("eth_call", [call, "latest" if block is None else hex(block)])])[0]
+
+    def price_feed(self, address: str) -> PriceFeedAnswer:
+        """The newest round of a price feed: any contract that answers Chainlink's AggregatorV3Interface.
+
+        Raises `CallRefused` for a feed without a round, and for an answer that is not of that interface.
+        """
+        try:
+            (decimals,) = self._read(_FEED, address, "decimals")
+            number, answer, _started, updated_at, _answered = self._read(_FEED, address, "latestRoundData")
+            at = datetime.fromtimestamp(updated_at, UTC)
+        except (DecodingError, OverflowError, ValueError, OSError) as error:
+            raise CallRefused("the feed does not answer as a price feed does") from error
+        return PriceFeedAnswer(answer=int(answer), decimals=int(decimals), updated_at=at, round_id=int(number))
+
     def head(self) -> int:
         """Number of the newest block."""
         return as_int(self._call("eth_blockNumber"))
@@ -68,6 +102,15 @@ class Gateway:
             # A view of ours always returns something; nothing means there is no contract at that address.
             raise NodeUnavailable(f"there is no {kind} at {to} on the chain behind this node")
         return abi.decode_result(kind, function, answer)
+
+    def _numbers(self, asked: Sequence[Request]) -> list[int]:
+        try:
+            answers = self._rpc.gather(asked)
+        except RpcError as error:
+            raise NodeUnavailable(error.message) from error
+        if not all(len(answer) > 2 for answer in answers):
+            raise NodeUnavailable("there is no such contract on the chain behind this node at that block")
+        return [as_int(answer) for answer in answers]
 
     def _call(self, method: str, *params: Any) -> str:
         try:

@@ -52,6 +52,8 @@ class Contract(models.Model):
         ADMIN_SAFE = "AdminSafe"
         COUNCIL_SAFE = "CouncilSafe"
         TIMELOCK = "TimelockController"
+        COLLATERAL_VAULT = "CollateralVault"
+        PRICE_FEED = "DemoPriceFeed"
 
     chain_id = models.BigIntegerField()
     kind = models.CharField(max_length=40, choices=Kind.choices)
@@ -65,10 +67,10 @@ class Contract(models.Model):
         verbose_name_plural = _("contracts")
         constraints = [
             models.UniqueConstraint(fields=["chain_id", "address"], name="chain_contract_address"),
-            # One of each per chain; securities are many.
+            # One of each per chain; securities and simulated price feeds are many.
             models.UniqueConstraint(
                 fields=["chain_id", "kind"],
-                condition=~models.Q(kind="SecurityToken"),
+                condition=~models.Q(kind__in=["SecurityToken", "DemoPriceFeed"]),
                 name="chain_contract_singletons",
             ),
         ]
@@ -534,6 +536,58 @@ class Movement(models.Model):
 
     def __str__(self) -> str:
         return f"{self.units} of {self.token} from {self.sender} to {self.recipient}"
+
+
+class CollateralAccount(models.Model):
+    """Projection: an account of the vault whose deposit address exists, as of the cursor."""
+
+    log = models.OneToOneField(EventLog, on_delete=models.CASCADE, related_name="collateral_account")
+    chain_id = models.BigIntegerField()
+    account = models.CharField(max_length=66)
+    loan = models.CharField(max_length=66, help_text="the lender's opaque reference")
+    borrower = AddressField(help_text="as opened; another address may be in force since")
+    deposit_address = AddressField(db_index=True)
+    block_number = models.BigIntegerField()
+
+    class Meta:
+        verbose_name = _("collateral account")
+        verbose_name_plural = _("collateral accounts")
+        constraints = [models.UniqueConstraint(fields=["chain_id", "account"], name="chain_collateral_account")]
+
+    def __str__(self) -> str:
+        return f"collateral account {self.account[:10]}"
+
+
+class CollateralMovement(models.Model):
+    """Projection: ETH that came into, or left, one account of the vault."""
+
+    class Kind(models.TextChoices):
+        DEPOSITED = "Deposited", _("Paid in")
+        RELEASED = "Released", _("Returned to the borrower")
+        SOLD = "Sold", _("Sent to be sold")
+
+    log = models.OneToOneField(EventLog, on_delete=models.CASCADE, related_name="collateral_movement")
+    chain_id = models.BigIntegerField()
+    account = models.CharField(max_length=66)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    amount_wei = UnitsField()
+    party = AddressField(help_text="who paid (zero: not known), or who was paid")
+    origin = models.CharField(max_length=42, blank=True, help_text="of a deposit: who signed the transaction")
+    reference = models.CharField(max_length=66, blank=True, help_text="the release's or the sale's id")
+    block_number = models.BigIntegerField()
+    at = models.DateTimeField()
+    transaction_hash = models.CharField(max_length=66)
+
+    class Meta:
+        verbose_name = _("movement of collateral")
+        verbose_name_plural = _("movements of collateral")
+        indexes = [
+            models.Index(fields=["account", "block_number"], name="chain_collateral_of_account"),
+            models.Index(fields=["chain_id", "block_number"], name="chain_collateral_block"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.amount_wei} wei of {self.account[:10]}"
 
 
 class TokenState(models.Model):

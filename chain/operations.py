@@ -7,6 +7,8 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from django.conf import settings
+from eth_utils.address import to_canonical_address, to_checksum_address
+from eth_utils.crypto import keccak
 
 from chain import abi
 from chain.models import Contract
@@ -44,6 +46,15 @@ TOKEN_FUNCTION_ROLES: Final[dict[ChainRole, tuple[str, ...]]] = {
 }
 
 
+VAULT_FUNCTION_ROLES: Final[dict[ChainRole, tuple[str, ...]]] = {
+    ChainRole.COLLATERAL_AGENT: ("proposeRelease", "withdrawRelease", "executeRelease", "executeSale"),
+    ChainRole.SALE_RECORDER: ("recordSale", "withdrawSale"),
+    ChainRole.TOKEN_CONTROLLER: ("announceBorrowerChange",),
+    ChainRole.TOKEN_GUARDIAN: ("pause", "cancelRelease", "cancelSale"),
+    ChainRole.COUNCIL: ("unpause", "cancelBorrowerChange", "cancelSaleAddress"),
+}
+
+
 #: The manager's own restricted functions. Who may call them does not change by this; who may cancel them does.
 MANAGER_FUNCTION_ROLES: Final[dict[ChainRole, tuple[str, ...]]] = {
     ChainRole.MANAGEMENT: (
@@ -68,7 +79,11 @@ GUARDED_ROLES: Final = (
     ChainRole.TOKEN_AGENT,
     ChainRole.TOKEN_CONTROLLER,
     ChainRole.TOKEN_GUARDIAN,
+    ChainRole.COLLATERAL_AGENT,
+    ChainRole.SALE_RECORDER,
 )
+#: Roles that only the vault needs: a platform that was deployed before it gets them with it.
+VAULT_ROLES: Final = (ChainRole.COLLATERAL_AGENT, ChainRole.SALE_RECORDER)
 
 
 def _call(kind: str, to: str, function: str, *args: Any) -> Call:
@@ -314,3 +329,136 @@ def reverse_redemption(token: str, holder: str, units: int, reason: bytes) -> Ca
 def cancel_recovery(token: str, lost: str) -> Call:
     """Call a recovery off and unlock the wallet. [COUNCIL]"""
     return _token(token, "cancelRecovery", lost)
+
+
+# --- CollateralVault ---------------------------------------------------------------------------------------
+
+
+def collateral_account(loan: bytes, borrower: str) -> str:
+    """The account of this loan (32 opaque bytes) and borrower, 0x-hex. Computed; nothing need be on the chain yet."""
+    return "0x" + keccak(abi.encode_values(["bytes32", "address"], (loan, borrower))).hex()
+
+
+def collateral_deposit_address(account: str) -> str:
+    """Where ETH for this account is sent to. Computed from the vault's address (CREATE2 of a clone). One query."""
+    return deposit_address_of(_only(Contract.Kind.COLLATERAL_VAULT), account)
+
+
+def deposit_address_of(vault: str, account: str) -> str:
+    """The same for a given vault: OpenZeppelin's `Clones` with the account as immutable argument and salt."""
+    # The vault made the code behind the clones first thing in its constructor: nonce 1 of its address.
+    code = keccak(b"\xd6\x94" + to_canonical_address(vault) + b"\x01")[12:]
+    key = bytes.fromhex(account[2:])
+    runtime = (
+        b"\x36\x3d\x3d\x37\x3d\x3d\x3d\x36\x3d\x73"
+        + code
+        + b"\x5a\xf4\x3d\x82\x80\x3e\x90\x3d\x91\x60\x2b\x57\xfd\x5b\xf3"
+    )
+    creation = b"\x61" + (len(runtime) + len(key)).to_bytes(2) + b"\x3d\x81\x60\x0a\x3d\x39\xf3" + runtime + key
+    return str(to_checksum_address(keccak(b"\xff" + to_canonical_address(vault) + key + keccak(creation))[12:]))
+
+
+def _vault(function: str, *args: Any) -> Call:
+    return _call("CollateralVault", _only(Contract.Kind.COLLATERAL_VAULT), function, *args)
+
+
+def _key(account: str) -> bytes:
+    return bytes.fromhex(account.removeprefix("0x"))
+
+
+def register_collateral_account(loan: bytes, borrower: str) -> Call:
+    """Open the account with its deposit address; doing it again only takes in what lies there. [anybody]"""
+    return _vault("open", loan, borrower)
+
+
+def sweep_collateral(loan: bytes, borrower: str) -> Call:
+    """Take in what reached the deposit address before it was opened, or by force. [anybody]"""
+    return register_collateral_account(loan, borrower)
+
+
+def propose_collateral_release(account: str, release_id: bytes, wei: int) -> Call:
+    """Announce that `wei` go back to the borrower; an id is used once. [COLLATERAL_AGENT]"""
+    return _vault("proposeRelease", _key(account), release_id, wei)
+
+
+def withdraw_collateral_release(account: str, release_id: bytes) -> Call:
+    """Take a proposal back. [COLLATERAL_AGENT]"""
+    return _vault("withdrawRelease", _key(account), release_id)
+
+
+def execute_collateral_release(account: str, release_id: bytes) -> Call:
+    """Return what was proposed, within 7 days of the end of the delay. [COLLATERAL_AGENT]"""
+    return _vault("executeRelease", _key(account), release_id)
+
+
+def cancel_collateral_release(account: str, release_id: bytes) -> Call:
+    """Stop a release that was proposed. [TOKEN_GUARDIAN]"""
+    return _vault("cancelRelease", _key(account), release_id)
+
+
+def record_collateral_sale(account: str, sale_id: bytes, wei: int, expires_at: int) -> Call:
+    """Allow up to `wei` to be sold until Unix second `expires_at`, at most 7 days ahead. [SALE_RECORDER]"""
+    return _vault("recordSale", _key(account), sale_id, wei, expires_at)
+
+
+def withdraw_collateral_sale(account: str, sale_id: bytes) -> Call:
+    """Take back what is left of a recorded sale. [SALE_RECORDER]"""
+    return _vault("withdrawSale", _key(account), sale_id)
+
+
+def execute_collateral_sale(account: str, sale_id: bytes, wei: int) -> Call:
+    """Send `wei` to the sale address within a recorded sale; portions add up. [COLLATERAL_AGENT]"""
+    return _vault("executeSale", _key(account), sale_id, wei)
+
+
+def cancel_collateral_sale(account: str, sale_id: bytes) -> Call:
+    """Stop what is left of a recorded sale. [TOKEN_GUARDIAN]"""
+    return _vault("cancelSale", _key(account), sale_id)
+
+
+def pause_collateral() -> Call:
+    """Stop releases and sales; deposits go on. [TOKEN_GUARDIAN]"""
+    return _vault("pause")
+
+
+def unpause_collateral() -> Call:
+    """Let releases and sales go on. [COUNCIL]"""
+    return _vault("unpause")
+
+
+def announce_borrower_change(account: str, replacement: str) -> Call:
+    """Announce another address for the borrower; scheduled first, then the vault's notice runs. [TOKEN_CONTROLLER]"""
+    return _vault("announceBorrowerChange", _key(account), replacement)
+
+
+def apply_borrower_change(account: str) -> Call:
+    """Put the announced address in force once the notice is over. [anybody]"""
+    return _vault("applyBorrowerChange", _key(account))
+
+
+def cancel_borrower_change(account: str) -> Call:
+    """Call a change of borrower's address off. [COUNCIL]"""
+    return _vault("cancelBorrowerChange", _key(account))
+
+
+def announce_sale_address(address: str) -> Call:
+    """Announce another address for sales; the vault's notice runs. [ADMIN]"""
+    return _vault("announceSaleAddress", address)
+
+
+def apply_sale_address() -> Call:
+    """Put the announced sale address in force once the notice is over. [anybody]"""
+    return _vault("applySaleAddress")
+
+
+def cancel_sale_address() -> Call:
+    """Call a change of the sale address off. [COUNCIL]"""
+    return _vault("cancelSaleAddress")
+
+
+# --- DemoPriceFeed (a simulator) ---------------------------------------------------------------------------
+
+
+def set_demo_price(feed: str, answer: int, updated_at: int = 0) -> Call:
+    """Tell a simulated feed its next answer; `updated_at` zero: now. [the simulator's key]"""
+    return _call("DemoPriceFeed", feed, "set", answer, updated_at)

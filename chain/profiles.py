@@ -8,6 +8,10 @@ from typing import Final
 
 from django.conf import settings
 
+ETHER: Final = 10**18
+#: What is priced where prices are simulated, in the order in which the feeds are deployed.
+SIMULATED_FEEDS: Final = ("BTC/USD", "ETH/USD", "JPY/USD")
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -27,6 +31,15 @@ class Profile:
     admission_limit_per_day: int
     #: Units minted within any 24 hours, as a multiple of the authorised amount; half of it at once.
     mint_limit_factor: int
+    #: From proposing to return collateral to its borrower to returning it.
+    release_delay: timedelta
+    #: Notice of another borrower's address, or another address for sales, in the vault.
+    notice_period: timedelta
+    #: Wei returned to borrowers, and wei sold, within any 24 hours; half of it at once.
+    release_limit_per_day_wei: int
+    sale_limit_per_day_wei: int
+    #: Whether price feeds are simulated on the chain; otherwise their addresses are settings.
+    simulates_prices: bool
     #: Whether we hold an officer's attesting key. A real officer signs in their own wallet.
     holds_attestor: bool
     #: Whether we hold development keys for the officers of the two Safes; otherwise their addresses are settings.
@@ -42,6 +55,11 @@ PROFILES: Final = {
         recovery_delay=timedelta(seconds=1),
         admission_limit_per_day=10_000,
         mint_limit_factor=2,
+        release_delay=timedelta(seconds=1),
+        notice_period=timedelta(seconds=1),
+        release_limit_per_day_wei=100_000 * ETHER,
+        sale_limit_per_day_wei=100_000 * ETHER,
+        simulates_prices=True,
         holds_attestor=True,
         holds_officers=True,
     ),
@@ -53,6 +71,11 @@ PROFILES: Final = {
         recovery_delay=timedelta(seconds=60),
         admission_limit_per_day=1_000,
         mint_limit_factor=2,
+        release_delay=timedelta(seconds=20),
+        notice_period=timedelta(seconds=30),
+        release_limit_per_day_wei=10_000 * ETHER,
+        sale_limit_per_day_wei=20_000 * ETHER,
+        simulates_prices=True,
         holds_attestor=True,
         holds_officers=True,
     ),
@@ -65,6 +88,11 @@ PROFILES: Final = {
         recovery_delay=timedelta(days=7),
         admission_limit_per_day=200,
         mint_limit_factor=2,
+        release_delay=timedelta(hours=6),
+        notice_period=timedelta(hours=24),
+        release_limit_per_day_wei=5_000 * ETHER,
+        sale_limit_per_day_wei=50_000 * ETHER,
+        simulates_prices=True,
         holds_attestor=True,
         holds_officers=True,
     ),
@@ -77,6 +105,11 @@ PROFILES: Final = {
         recovery_delay=timedelta(days=7),
         admission_limit_per_day=200,
         mint_limit_factor=2,
+        release_delay=timedelta(hours=6),
+        notice_period=timedelta(hours=24),
+        release_limit_per_day_wei=5_000 * ETHER,
+        sale_limit_per_day_wei=50_000 * ETHER,
+        simulates_prices=False,
         holds_attestor=False,
         holds_officers=False,
     ),

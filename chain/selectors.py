@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import Case, F, Q, QuerySet, Sum, When
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -19,6 +19,8 @@ from chain.head import head_memory
 from chain.models import (
     Attempt,
     ChainTransaction,
+    CollateralAccount,
+    CollateralMovement,
     Contract,
     Cursor,
     Distrust,
@@ -30,8 +32,19 @@ from chain.models import (
     Signer,
     TokenState,
 )
+from chain.profiles import SIMULATED_FEEDS
 from chain.registry import visibility
-from chain.types import BalanceView, ChainStatus, MovementView, Restriction, SbtView, Standing, TimelineStep
+from chain.types import (
+    BalanceView,
+    ChainStatus,
+    CollateralBalance,
+    CollateralDeposit,
+    MovementView,
+    Restriction,
+    SbtView,
+    Standing,
+    TimelineStep,
+)
 from chain.wording import RESTRICTIONS, error_sentence
 from portal.exceptions import DomainError
 from portal.models import Role, User
@@ -375,3 +388,70 @@ def restriction_sentence(restriction: Restriction | int) -> str:
 def restriction_reason(restriction: Restriction | int) -> str:
     """The reason alone, a few words."""
     return str(RESTRICTIONS[Restriction(restriction)].reason)
+
+
+# --- collateral in the vault -----------------------------------------------------------------------------
+
+
+def final_block() -> int:
+    """The last block that no reorganisation can undo, as indexed; -1 before the first. One query."""
+    return _cursor().final_number
+
+
+def collateral_account_for(account: str) -> CollateralAccount | None:
+    """An account that was opened, as indexed. One query."""
+    return CollateralAccount.objects.filter(chain_id=settings.CHAIN_ID, account=account).first()
+
+
+def collateral_movements(accounts: Iterable[str]) -> QuerySet[CollateralMovement]:
+    """What came into and left these accounts, in the chain's order. One query when read."""
+    rows = CollateralMovement.objects.filter(chain_id=settings.CHAIN_ID, account__in=set(accounts))
+    return rows.order_by("block_number", "log_id")
+
+
+def collateral_deposits(accounts: Iterable[str]) -> list[CollateralDeposit]:
+    """Every deposit into these accounts that the chain still has, in its order. Two queries.
+
+    One that a reorganisation took back is not here any more; if it comes again it is another log.
+    """
+    final = final_block()
+    return [
+        CollateralDeposit(
+            log_id=row.log_id,
+            account=row.account,
+            amount_wei=row.amount_wei,
+            sender=row.party,
+            origin=row.origin,
+            is_final=row.block_number <= final,
+            block_number=row.block_number,
+            at=row.at,
+            transaction_hash=row.transaction_hash,
+        )
+        for row in collateral_movements(accounts).filter(kind=CollateralMovement.Kind.DEPOSITED)
+    ]
+
+
+def collateral_balance(account: str) -> CollateralBalance:
+    """What one account holds as indexed. Two queries."""
+    return collateral_balances([account])[account]
+
+
+def collateral_balances(accounts: Iterable[str]) -> dict[str, CollateralBalance]:
+    """What these accounts hold as indexed, by account; nothing is zero. Two queries, however many."""
+    wanted = set(accounts)
+    signed = Case(When(kind=CollateralMovement.Kind.DEPOSITED, then=F("amount_wei")), default=-F("amount_wei"))
+    rows = (
+        CollateralMovement.objects.filter(chain_id=settings.CHAIN_ID, account__in=wanted)
+        .values_list("account")
+        .annotate(wei=Sum(signed), final_wei=Sum(signed, filter=Q(block_number__lte=final_block())))
+    )
+    found = {account: CollateralBalance(account, int(wei), int(final or 0)) for account, wei, final in rows}
+    return {account: found.get(account, CollateralBalance(account)) for account in wanted}
+
+
+def price_feeds() -> dict[str, str]:
+    """Address of the price feed of each pair, e.g. `ETH/USD`: from the settings, or the simulated ones. One query."""
+    if settings.PRICE_FEEDS:
+        return dict(settings.PRICE_FEEDS)
+    feeds = Contract.objects.filter(chain_id=settings.CHAIN_ID, kind=Contract.Kind.PRICE_FEED).order_by("pk")
+    return dict(zip(SIMULATED_FEEDS, feeds.values_list("address", flat=True), strict=False))

@@ -26,7 +26,8 @@ from rlp.codec import encode as rlp_encode
 from chain import abi
 from chain.exceptions import PolicyViolation, SignerUnavailable
 from chain.models import ChainTransaction, Contract, Signer
-from chain.types import Call, SignerRole
+from chain.profiles import profile
+from chain.types import Call, ChainRole, SignerRole
 
 #: Half the order of secp256k1: a signature's `s` above it has a twin below (EIP-2).
 HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
@@ -213,13 +214,29 @@ FUNCTIONS: Final[Mapping[str, frozenset[str]]] = {
     SignerRole.TOKEN_CONTROLLER: frozenset(
         {
             "AccessManager.schedule",
+            "CollateralVault.announceBorrowerChange",
             "SecurityToken.forcedTransfer",
             "SecurityToken.setFrozenTokens",
             "SecurityToken.burn",
             "SecurityToken.reverseRedemption",
         }
     ),
-    SignerRole.TOKEN_GUARDIAN: frozenset({"SecurityToken.pause"}),
+    SignerRole.TOKEN_GUARDIAN: frozenset(
+        {"SecurityToken.pause", "CollateralVault.pause", "CollateralVault.cancelRelease", "CollateralVault.cancelSale"}
+    ),
+    SignerRole.COLLATERAL_AGENT: frozenset(
+        {
+            "CollateralVault.open",
+            "CollateralVault.proposeRelease",
+            "CollateralVault.withdrawRelease",
+            "CollateralVault.executeRelease",
+            "CollateralVault.executeSale",
+            "CollateralVault.applyBorrowerChange",
+            "CollateralVault.applySaleAddress",
+        }
+    ),
+    SignerRole.SALE_RECORDER: frozenset({"CollateralVault.recordSale", "CollateralVault.withdrawSale"}),
+    SignerRole.PRICE_SIMULATOR: frozenset({"DemoPriceFeed.set"}),
     SignerRole.CUSTODY: frozenset({"SecurityToken.transfer", "SecurityToken.objectToRecovery"}),
 }
 #: Calls inside an AccessManager.multicall are looked at one by one.
@@ -230,7 +247,9 @@ MULTICALL_FUNCTIONS: Final[Mapping[str, frozenset[str]]] = {
 }
 #: What several officers together may be asked for, per role that has no key.
 PROPOSALS: Final[Mapping[str, frozenset[str]]] = {
-    SignerRole.ADMIN: frozenset({"AccessManager.multicall"}),
+    SignerRole.ADMIN: frozenset(
+        {"AccessManager.multicall", "CollateralVault.announceSaleAddress", "CollateralVault.setLimits"}
+    ),
     SignerRole.COUNCIL: frozenset(
         {
             "InvestorSBT.reinstate",
@@ -238,12 +257,17 @@ PROPOSALS: Final[Mapping[str, frozenset[str]]] = {
             "InvestorSBT.resumeIssuance",
             "SecurityToken.unpause",
             "SecurityToken.cancelRecovery",
+            "CollateralVault.unpause",
+            "CollateralVault.cancelBorrowerChange",
+            "CollateralVault.cancelSaleAddress",
             "AccessManager.cancel",
             "TimelockController.cancel",
         }
     ),
 }
-_ADMIN_STEPS: Final = frozenset({"setTargetFunctionRole", "grantRole", "revokeRole"})
+_ADMIN_STEPS: Final = frozenset({"setTargetFunctionRole", "grantRole", "revokeRole", "labelRole", "setRoleGuardian"})
+#: Whose functions a controller announces.
+_SCHEDULED_ON: Final = (Contract.Kind.SECURITY_TOKEN, Contract.Kind.COLLATERAL_VAULT)
 #: Roles that may put new contracts of ours on the chain.
 DEPLOYING_ROLES: Final = frozenset({SignerRole.DEPLOYER})
 
@@ -276,6 +300,8 @@ def check_proposal(role: str, call: Call) -> None:
             step = abi.decode_arguments("AccessManager", bytes(data))
             if step is None or step[0] not in _ADMIN_STEPS:
                 raise PolicyViolation(f"{role} is never asked for {step[0] if step else 'an unknown function'}")
+            if step[0] == "setRoleGuardian" and step[1][1] != ChainRole.COUNCIL:
+                raise PolicyViolation(f"{role} is never asked to let anybody but the council cancel")
 
 
 def call_of(row: ChainTransaction) -> Call:
@@ -286,8 +312,11 @@ def call_of(row: ChainTransaction) -> Call:
 def _check_deployment(signer: Signer, call: Call) -> None:
     if signer.role not in DEPLOYING_ROLES:
         raise PolicyViolation(f"{signer.role} may not deploy contracts")
-    if call.value_wei or deployed_kind(call.data) is None:
+    kind = deployed_kind(call.data)
+    if call.value_wei or kind is None:
         raise PolicyViolation("only contracts of ours may be deployed")
+    if kind == Contract.Kind.PRICE_FEED and not profile().simulates_prices:
+        raise PolicyViolation("price feeds are not simulated here")
 
 
 def deployed_kind(data: bytes) -> str | None:
@@ -332,13 +361,13 @@ def _check_multicall(signer: Signer, calls: tuple[bytes, ...]) -> None:
 
 
 def _check_schedule(signer: Signer, arguments: tuple[Any, ...]) -> None:
-    """What may be announced is what the signer may call directly on a security; nothing of the manager itself."""
+    """What may be announced is what the signer may call directly on a security or the vault; nothing of the manager."""
     target, data, _when = arguments
-    is_security = Contract.objects.filter(
-        chain_id=signer.chain_id, address=checksummed(target), kind=Contract.Kind.SECURITY_TOKEN
-    ).exists()
-    decoded = abi.decode_arguments("SecurityToken", bytes(data)) if is_security else None
-    name = f"SecurityToken.{decoded[0]}" if decoded else "an unknown function"
+    contract = Contract.objects.filter(
+        chain_id=signer.chain_id, address=checksummed(target), kind__in=_SCHEDULED_ON
+    ).first()
+    decoded = abi.decode_arguments(contract.kind, bytes(data)) if contract else None
+    name = f"{contract.kind}.{decoded[0]}" if contract and decoded else "an unknown function"
     if decoded is None or name not in FUNCTIONS.get(signer.role, frozenset()):
         raise PolicyViolation(f"{signer.role} may not announce {name}")
 

@@ -74,6 +74,10 @@ class ChainRole(IntEnum):
     COUNCIL = 7
     #: The manager's own functions. Nobody is in it; its guardian, the council, may cancel what an admin scheduled.
     MANAGEMENT = 8
+    #: Proposes and makes releases of collateral, carries out recorded sales.
+    COLLATERAL_AGENT = 9
+    #: Records what collateral may be sold; moves nothing.
+    SALE_RECORDER = 10
 
 
 class SignerRole:
@@ -91,6 +95,12 @@ class SignerRole:
     COUNCIL_OWNER = "council_owner"  # development only
     RELAYER = "relayer"  # brings to the chain what officers signed; decides nothing
     GAS_FUNDER = "gas_funder"
+    COLLATERAL_AGENT = "collateral_agent"
+    SALE_RECORDER = "sale_recorder"
+    SALE_WALLET = (
+        "sale_wallet"  # development only: where sold collateral goes; in production an address of the exchange
+    )
+    PRICE_SIMULATOR = "price_simulator"  # development only: tells the simulated price feeds what to say
     ATTESTOR = "attestor"  # demo officers only; a real officer signs in their own wallet
     CUSTODY = "custody"
     #: Roles that no key ever holds.
@@ -195,6 +205,53 @@ class MovementView:
     at: datetime
     transaction_hash: str
     is_final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CollateralDeposit:
+    """ETH that came into one account of the vault. Amounts in wei."""
+
+    log_id: int
+    account: str
+    amount_wei: int
+    sender: str  # zero address: it arrived unseen, nobody can say who paid
+    origin: str  # who signed the transaction
+    is_final: bool
+    block_number: int
+    at: datetime
+    transaction_hash: str
+
+    @property
+    def is_sender_known(self) -> bool:
+        return int(self.sender, 16) != 0
+
+    @property
+    def senders(self) -> tuple[str, ...]:
+        """Every address to screen; empty where the payer is not known, which is a person's business."""
+        return tuple(dict.fromkeys((self.sender, self.origin))) if self.is_sender_known else ()
+
+
+@dataclass(frozen=True, slots=True)
+class CollateralBalance:
+    """What one account of the vault holds as indexed, in wei. `final_wei` counts finalised blocks only."""
+
+    account: str
+    wei: int = 0
+    final_wei: int = 0
+
+    @property
+    def is_final(self) -> bool:
+        return self.wei == self.final_wei
+
+
+@dataclass(frozen=True, slots=True)
+class PriceFeedAnswer:
+    """The newest round of a price feed, as it answered: whether it is sound, fresh and plausible is the reader's business."""
+
+    answer: int
+    decimals: int
+    updated_at: datetime
+    round_id: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import NamedTuple
 
 from django.utils.functional import Promise
@@ -205,6 +206,25 @@ FUNCTIONS: Mapping[str, Text] = {
     "dismiss": gettext_lazy("End the admission of investors to a security."),
     "mint": gettext_lazy("Credit newly issued units to an investor."),
     "redeem": gettext_lazy("Redeem units of an investor."),
+    "CollateralVault.open": gettext_lazy("Open a deposit address for collateral, or take in what lies there."),
+    "CollateralVault.proposeRelease": gettext_lazy("Announce that collateral goes back to its borrower."),
+    "CollateralVault.withdrawRelease": gettext_lazy("Take back an announced return of collateral."),
+    "CollateralVault.executeRelease": gettext_lazy("Return collateral to its borrower."),
+    "CollateralVault.cancelRelease": gettext_lazy("Stop an announced return of collateral."),
+    "CollateralVault.recordSale": gettext_lazy("Record how much collateral may be sold."),
+    "CollateralVault.withdrawSale": gettext_lazy("Take back what is left of a recorded sale of collateral."),
+    "CollateralVault.cancelSale": gettext_lazy("Stop a recorded sale of collateral."),
+    "CollateralVault.executeSale": gettext_lazy("Send collateral to be sold."),
+    "CollateralVault.pause": gettext_lazy("Pause returns and sales of collateral."),
+    "CollateralVault.unpause": gettext_lazy("Let returns and sales of collateral go on."),
+    "CollateralVault.announceBorrowerChange": gettext_lazy("Announce another address of a borrower."),
+    "CollateralVault.applyBorrowerChange": gettext_lazy("Put the announced address of a borrower in force."),
+    "CollateralVault.cancelBorrowerChange": gettext_lazy("Cancel the change of a borrower's address."),
+    "CollateralVault.announceSaleAddress": gettext_lazy("Announce another address for sold collateral."),
+    "CollateralVault.applySaleAddress": gettext_lazy("Put the announced address for sold collateral in force."),
+    "CollateralVault.cancelSaleAddress": gettext_lazy("Cancel the change of the address for sold collateral."),
+    "CollateralVault.setLimits": gettext_lazy("Set the daily limits of collateral."),
+    "DemoPriceFeed.set": gettext_lazy("Set a simulated price."),
     "transfer": gettext_lazy("Transfer units from one investor to another."),
     "transferFrom": gettext_lazy("Transfer units on behalf of their holder."),
     "forcedTransfer": gettext_lazy("Move units by decision of the controller."),
@@ -233,7 +253,11 @@ def function_sentence(function: str) -> str:
     contract, _separator, name = function.rpartition(".")
     if name in ("constructor", "deploy", "") or (not contract and name[:1].isupper()):
         return str(FUNCTIONS["deploy"])
-    known = FUNCTIONS.get(name) or next((text for key, text in FUNCTIONS.items() if key in _stems(name)), None)
+    known = (
+        FUNCTIONS.get(function)
+        or FUNCTIONS.get(name)
+        or next((text for key, text in FUNCTIONS.items() if key in _stems(name)), None)
+    )
     return str(known) if known else _("Call the contract function “%(function)s”.") % {"function": function}
 
 
@@ -376,9 +400,46 @@ EVENTS: Mapping[tuple[str, str], Text] = {
     ("Safe", "ChangedGuard"): gettext_lazy("What checks a Safe's operations was changed."),
     ("Safe", "SafeReceived"): gettext_lazy("A Safe received ETH from %(sender)s."),
     ("SafeProxyFactory", "ProxyCreation"): gettext_lazy("A Safe was made at %(proxy)s."),
+    ("CollateralVault", "AccountOpened"): gettext_lazy(
+        "The deposit address %(depositAddress)s for collateral of %(borrower)s was opened."
+    ),
+    ("CollateralVault", "Deposited"): gettext_lazy("%(amount)s ETH of collateral came in from %(from)s."),
+    ("CollateralVault", "ReleaseProposed"): gettext_lazy(
+        "It was announced that %(amount)s ETH of collateral go back to the borrower."
+    ),
+    ("CollateralVault", "ReleaseCancelled"): gettext_lazy("An announced return of collateral was cancelled."),
+    ("CollateralVault", "Released"): gettext_lazy("%(amount)s ETH of collateral went back to %(to)s."),
+    ("CollateralVault", "SaleRecorded"): gettext_lazy("A sale of up to %(amount)s ETH of collateral was recorded."),
+    ("CollateralVault", "SaleCancelled"): gettext_lazy("What was left of a recorded sale of collateral was cancelled."),
+    ("CollateralVault", "Sold"): gettext_lazy("%(amount)s ETH of collateral were sent to %(to)s to be sold."),
+    ("CollateralVault", "BorrowerChangeAnnounced"): gettext_lazy(
+        "It was announced that collateral of %(borrower)s will be returned to %(next)s."
+    ),
+    ("CollateralVault", "BorrowerChangeObjected"): gettext_lazy(
+        "%(borrower)s objected to the change of their address to %(next)s."
+    ),
+    ("CollateralVault", "BorrowerChangeCancelled"): gettext_lazy("The change of a borrower's address was cancelled."),
+    ("CollateralVault", "BorrowerChanged"): gettext_lazy(
+        "Collateral of %(borrower)s is returned to %(next)s from now on."
+    ),
+    ("CollateralVault", "SaleAddressAnnounced"): gettext_lazy(
+        "It was announced that sold collateral will go to %(next)s."
+    ),
+    ("CollateralVault", "SaleAddressCancelled"): gettext_lazy(
+        "The change of the address for sold collateral was cancelled."
+    ),
+    ("CollateralVault", "SaleAddressChanged"): gettext_lazy("Sold collateral goes to %(next)s from now on."),
+    ("CollateralVault", "Paused"): gettext_lazy("Returns and sales of collateral were paused."),
+    ("CollateralVault", "Unpaused"): gettext_lazy("Returns and sales of collateral may go on."),
+    ("CollateralVault", "VaultLimitsSet"): gettext_lazy(
+        "The daily limits of collateral were set: %(releaseLimitPerDay)s ETH returned, %(saleLimitPerDay)s ETH sold."
+    ),
+    ("DemoPriceFeed", "AnswerUpdated"): gettext_lazy("A simulated price was set to %(current)s."),
 }
+_UNSEEN = gettext_lazy("%(amount)s ETH of collateral came in; who paid is not known.")
 _MINTED = gettext_lazy("%(value)s new units were credited to %(to)s.")
 _BURNED = gettext_lazy("%(value)s units of %(from)s were taken out of circulation.")
+_ETHER = frozenset({"amount", "releaseLimitPerDay", "saleLimitPerDay"})
 _AMOUNTS = frozenset({"value", "amount", "authorised", "limitPerDay"})
 
 
@@ -387,7 +448,14 @@ def event_sentence(kind: str, event: str, args: Mapping[str, object], names: Map
     template = _template(kind, event, args)
     if template is None:
         return _("The contract recorded “%(event)s”.") % {"event": event}
+    if kind == "CollateralVault":
+        args = {name: _ether(value) if name in _ETHER else value for name, value in args.items()}
     return str(template) % {name: _shown(name, value, names) for name, value in args.items()}
+
+
+def _ether(value: object) -> str:
+    """Wei as ETH, exactly."""
+    return f"{Decimal(str(value)).scaleb(-18).normalize():,f}"
 
 
 def _template(kind: str, event: str, args: Mapping[str, object]) -> Text | None:
@@ -395,6 +463,8 @@ def _template(kind: str, event: str, args: Mapping[str, object]) -> Text | None:
         return _MINTED
     if (kind, event) == ("SecurityToken", "Transfer") and args.get("to") == _ZERO:
         return _BURNED
+    if (kind, event) == ("CollateralVault", "Deposited") and args.get("from") == _ZERO:
+        return _UNSEEN
     return EVENTS.get((code_of(kind), event))
 
 

@@ -19,7 +19,13 @@ from chain import abi
 from chain.events import DecodedLog, RawLog, decode_log
 from chain.gateway import ZERO_ADDRESS
 from chain.models import Contract
-from chain.operations import GUARDED_ROLES, MANAGER_FUNCTION_ROLES, SBT_FUNCTION_ROLES, TOKEN_FUNCTION_ROLES
+from chain.operations import (
+    GUARDED_ROLES,
+    MANAGER_FUNCTION_ROLES,
+    SBT_FUNCTION_ROLES,
+    TOKEN_FUNCTION_ROLES,
+    VAULT_FUNCTION_ROLES,
+)
 from chain.profiles import Profile, profile
 from chain.rpc import Request, Rpc, RpcError, as_hex, as_int, node
 from chain.signers import checksummed
@@ -365,6 +371,7 @@ class _Audit:
         wanted = {
             "InvestorSBT": ("activationDelay", "issuanceLimitPerDay"),
             "SecurityToken": ("controllerDelay", "recoveryDelay", "authorisedAmount"),
+            "CollateralVault": ("releaseDelay", "noticePeriod", "releaseLimitPerDay", "saleLimitPerDay"),
         }
         for target in targets:
             kind = self.contracts.get(target, "")
@@ -407,5 +414,6 @@ DESIGN: Final = {
     "InvestorSBT": SBT_FUNCTION_ROLES,
     "SecurityToken": TOKEN_FUNCTION_ROLES,
     "AccessManager": MANAGER_FUNCTION_ROLES,
+    "CollateralVault": VAULT_FUNCTION_ROLES,
 }
 __all__ = ["DESIGN", "GUARDED_ROLES", "PUBLIC", "RoleReport", "role_report"]

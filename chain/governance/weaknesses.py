@@ -6,7 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from chain.operations import GUARDED_ROLES, MANAGER_FUNCTION_ROLES, SBT_FUNCTION_ROLES, TOKEN_FUNCTION_ROLES
+from chain.operations import (
+    GUARDED_ROLES,
+    MANAGER_FUNCTION_ROLES,
+    SBT_FUNCTION_ROLES,
+    TOKEN_FUNCTION_ROLES,
+    VAULT_FUNCTION_ROLES,
+    VAULT_ROLES,
+)
 from chain.profiles import Profile
 from chain.types import ChainRole
 
@@ -16,8 +23,8 @@ if TYPE_CHECKING:
 #: Fewest signatures without which nothing happens: below, one officer's key is enough.
 QUORUM: Final = 2
 _GUARDIANS: Final = (ChainRole.SBT_GUARDIAN, ChainRole.TOKEN_GUARDIAN)
-_DESIGN: Final = (SBT_FUNCTION_ROLES, TOKEN_FUNCTION_ROLES, MANAGER_FUNCTION_ROLES)
-_KINDS: Final = ("InvestorSBT", "SecurityToken", "AccessManager")
+_DESIGN: Final = (SBT_FUNCTION_ROLES, TOKEN_FUNCTION_ROLES, MANAGER_FUNCTION_ROLES, VAULT_FUNCTION_ROLES)
+_KINDS: Final = ("InvestorSBT", "SecurityToken", "AccessManager", "CollateralVault")
 
 Found = Iterator[tuple[str, str, str]]
 Functions = Mapping[tuple[str, bytes], int]
@@ -36,6 +43,7 @@ def find_weaknesses(
         _deployer(report),
         _controllers(report, plan),
         _functions(report, functions, contracts),
+        _vault(report, plan),
         _cancelling(report, functions),
         _hats(report),
     )
@@ -117,6 +125,24 @@ def _controllers(report: RoleReport, plan: Profile) -> Found:
             yield "controller_without_delay", holder.address, detail
 
 
+def _vault(report: RoleReport, plan: Profile) -> Found:
+    """The waits and limits that protect collateral are at least the profile's."""
+    for setting in report.settings:
+        if not setting.contract.startswith("CollateralVault "):
+            continue
+        vault = setting.contract.removeprefix("CollateralVault ")
+        least = {"releaseDelay": plan.release_delay, "noticePeriod": plan.notice_period}.get(setting.name)
+        if least is not None and setting.value < int(least.total_seconds()):
+            detail = f"{setting.name} is {setting.value} s, the profile says {int(least.total_seconds())} s"
+            yield "vault_delay_short", vault, detail
+        most = {
+            "releaseLimitPerDay": plan.release_limit_per_day_wei,
+            "saleLimitPerDay": plan.sale_limit_per_day_wei,
+        }.get(setting.name)
+        if most is not None and setting.value > most:
+            yield "vault_limit_high", vault, f"{setting.name} is {setting.value} wei, the profile says {most} wei"
+
+
 def _functions(report: RoleReport, functions: Functions, contracts: Mapping[str, str]) -> Found:
     """Every function is with the role the design gives it to, or with ADMIN."""
     from chain import abi
@@ -146,8 +172,11 @@ def _cancelling(report: RoleReport, functions: Functions) -> Found:
     """The council can cancel everything that waits in the manager, and nobody else can change that."""
     from chain import abi
 
+    lends = any(setting.contract.startswith("CollateralVault ") for setting in report.settings)
     for guarded in GUARDED_ROLES:
         row = report.role(guarded)
+        if guarded in VAULT_ROLES and not lends and (row is None or not row.holders):
+            continue  # a platform without a vault may lack its roles
         if row is None or row.guardian_role != int(ChainRole.COUNCIL):
             yield "council_cannot_cancel", report.manager, f"the council is not guardian of {guarded.name}"
     manager = abi.artifact("AccessManager")

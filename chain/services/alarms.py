@@ -45,6 +45,8 @@ _POWER: Final = frozenset(
         "RoleGranted", "RoleRevoked", "RoleAdminChanged", "RoleGuardianChanged", "RoleGrantDelayChanged",
         "TargetAdminDelayUpdated", "TargetClosed", "TargetFunctionRoleUpdated", "ActivationDelaySet",
         "IssuanceLimitSet", "AttestorCodeAllowed", "LimitsSet", "AuthorisedAmountRaised",
+        # of the vault
+        "SaleAddressAnnounced", "SaleAddressChanged", "VaultLimitsSet",
         # of the timelock and the Safes that administer the manager
         "MinDelayChange", "AddedOwner", "RemovedOwner", "ChangedThreshold", "EnabledModule", "ChangedGuard",
     }
@@ -66,6 +68,17 @@ _ACTS: Final = {
     "KeyDistrusted": (SignerRole.SBT_GUARDIAN, Severity.LOOK),
     "IssuancePaused": (SignerRole.SBT_GUARDIAN, Severity.LOOK),
     "SbtRevoked": (SignerRole.SBT_ISSUER, Severity.ACT),
+}
+#: The same for the vault. Opening, paying in and putting in force what was announced are anybody's.
+_VAULT_ACTS: Final = {
+    "ReleaseProposed": (SignerRole.COLLATERAL_AGENT, Severity.ACT),
+    "Released": (SignerRole.COLLATERAL_AGENT, Severity.ACT),
+    "Sold": (SignerRole.COLLATERAL_AGENT, Severity.ACT),
+    "SaleRecorded": (SignerRole.SALE_RECORDER, Severity.ACT),
+    "BorrowerChangeAnnounced": (SignerRole.TOKEN_CONTROLLER, Severity.ACT),
+    "ReleaseCancelled": (SignerRole.TOKEN_GUARDIAN, Severity.LOOK),
+    "SaleCancelled": (SignerRole.TOKEN_GUARDIAN, Severity.LOOK),
+    "Paused": (SignerRole.TOKEN_GUARDIAN, Severity.LOOK),
 }
 #: These move units by a role, not by their holder; their Transfer is not the holder's habit, nor judged twice.
 _BY_ROLE: Final = frozenset({"ForcedTransfer", "RecoveryCompleted", "Redeemed", "Burned"})
@@ -335,6 +348,8 @@ def signs_in(logs: Sequence[EventLog]) -> list[Sign]:
             found += _of_verification(log, around)
         elif kind == Contract.Kind.SECURITY_TOKEN:
             found += _of_security(log, around)
+        elif kind == Contract.Kind.COLLATERAL_VAULT:
+            found += _of_vault(log, around)
         elif kind == Contract.Kind.ACCESS_MANAGER:
             found += _of_manager(log, around)
         elif log.event == "CallScheduled" and not around.is_ours(log):
@@ -422,6 +437,18 @@ def _foreign_act(log: EventLog, around: _Surroundings, kind: str) -> Iterable[Si
     # `Paused` and its like name who did it, which is not a holder.
     holder = "" if severity == Severity.LOOK and log.event != "SbtSuspended" else holder
     yield _sign(log, Kind.FOREIGN_ACT, severity, _key_cause(key or role), kind, key=key, holder=holder, token=token)
+
+
+def _of_vault(log: EventLog, around: _Surroundings) -> Iterable[Sign]:
+    if log.event not in _VAULT_ACTS or around.is_ours(log):
+        return
+    role, severity = _VAULT_ACTS[log.event]
+    key = around.signers.get(role, "")
+    subject = log.args.get("releaseId") or log.args.get("saleId") or log.args.get("account") or ""
+    sign = _sign(
+        log, Kind.FOREIGN_ACT, severity, _key_cause(key or role), Contract.Kind.COLLATERAL_VAULT.value, key=key
+    )
+    yield Sign(**{**_fields(sign), "evidence_key": f"log:{log.transaction_hash}:{log.event}:{subject[-40:]}"})
 
 
 def _of_manager(log: EventLog, around: _Surroundings) -> Iterable[Sign]:

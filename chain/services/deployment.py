@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
@@ -24,7 +26,7 @@ from chain import abi, operations
 from chain.exceptions import DeploymentFailed, WrongChain
 from chain.gateway import ZERO_ADDRESS, Gateway, parse_address
 from chain.models import ChainTransaction, Contract, Signer
-from chain.profiles import PROFILES, Profile
+from chain.profiles import PROFILES, SIMULATED_FEEDS, Profile
 from chain.rpc import Rpc, RpcError, as_int, node
 from chain.services import outbox
 from chain.services.custody import create_platform_signer
@@ -53,12 +55,16 @@ HOLDERS: Final = {
     ChainRole.TOKEN_AGENT: SignerRole.TOKEN_AGENT,
     ChainRole.TOKEN_CONTROLLER: SignerRole.TOKEN_CONTROLLER,
     ChainRole.TOKEN_GUARDIAN: SignerRole.TOKEN_GUARDIAN,
+    ChainRole.COLLATERAL_AGENT: SignerRole.COLLATERAL_AGENT,
+    ChainRole.SALE_RECORDER: SignerRole.SALE_RECORDER,
 }
 
 #: Two officers, each with a key of their own.
 ATTESTORS_HELD: Final = 2
 #: Development officers of each Safe, so that one key may be lost.
 OFFICERS_HELD: Final = 3
+#: As Chainlink's feeds against the dollar have.
+FEED_DECIMALS: Final = 8
 #: `TimelockController.DEFAULT_ADMIN_ROLE` and `CANCELLER_ROLE`.
 TIMELOCK_ADMIN: Final = bytes(32)
 CANCELLER: Final = bytes(keccak(text="CANCELLER_ROLE"))
@@ -81,6 +87,7 @@ class Platform:
     sbt: str
     council: str
     timelock: str
+    vault: str | None  # None: this installation keeps no collateral on chain
 
 
 def deploy_platform(*, profile: str) -> None:
@@ -89,7 +96,8 @@ def deploy_platform(*, profile: str) -> None:
     1. The node must serve the chain of `CHAIN_ID`, and every contract we know of must still be there.
     2. Signers are made for every role that has none; their keys are on disk before their rows are.
     3. Two Safes and the timelock, of which the deployer keeps nothing. Then AccessManager and InvestorSBT, then one
-       multicall that wires everything and ends the deployer's power.
+       multicall that wires everything and ends the deployer's power. Before it, CollateralVault, where there is an
+       address for sales; on a platform from before there was a vault, ADMIN is asked to wire it, and officers sign.
     Every delay is in force when the deployer's power ends: the timelock has its own from its constructor on, so none
     of AccessManager's, which begin five days late, is needed.
     Run again, it does only what is missing. Raises `WrongChain`, `NodeUnavailable` or `DeploymentFailed`.
@@ -112,9 +120,13 @@ def deploy_platform(*, profile: str) -> None:
         manager = _deployed(deployer, "AccessManager", deployer.address)
         delay = int(plan.activation_delay.total_seconds())
         sbt = _deployed(deployer, "InvestorSBT", manager, delay, plan.issuance_limit_per_day)
-        platform = Platform(manager=manager, sbt=sbt, council=council, timelock=timelock)
+        vault = _vault(deployer, manager, plan)
+        platform = Platform(manager=manager, sbt=sbt, council=council, timelock=timelock, vault=vault)
         _wire(plan, signers, platform)
-        _verify(rpc, platform, signers)
+        waits = _ask_to_wire_the_vault(Gateway(rpc), platform, signers)
+        _verify(rpc, platform, signers, without=operations.VAULT_ROLES if waits else ())
+        if plan.simulates_prices:
+            _simulate_prices(deployer)
 
 
 # --- 1. the chain ----------------------------------------------------------------------------------------------
@@ -315,12 +327,93 @@ def _wire(plan: Profile, signers: dict[str, Signer], platform: Platform) -> None
     calls = [
         *(manage("labelRole", int(role), role.name) for role in ChainRole if role is not ChainRole.ADMIN),
         *operations.function_role_calls("InvestorSBT", platform.sbt, operations.SBT_FUNCTION_ROLES),
+        *_vault_calls(platform),
         *operations.function_role_calls("AccessManager", platform.manager, operations.MANAGER_FUNCTION_ROLES),
         *(manage("setRoleGuardian", int(role), int(ChainRole.COUNCIL)) for role in operations.GUARDED_ROLES),
         *(manage("grantRole", int(role), holder, delays.get(role, 0)) for role, holder in holders),
         manage("renounceRole", int(ChainRole.ADMIN), signers[SignerRole.DEPLOYER].address),
     ]
     _step(signers[SignerRole.DEPLOYER], "roles", "AccessManager", platform.manager, "multicall", calls)
+
+
+def _vault(deployer: Signer, manager: str, plan: Profile) -> str | None:
+    """The address of the vault; None where nobody named an address that sold collateral goes to."""
+    sale_address = (
+        create_platform_signer(role=SignerRole.SALE_WALLET).address
+        if plan.holds_officers
+        else settings.COLLATERAL_SALE_ADDRESS
+    )
+    if not sale_address:
+        return None
+    waits = (int(plan.release_delay.total_seconds()), int(plan.notice_period.total_seconds()))
+    safeguards = (*waits, plan.release_limit_per_day_wei, plan.sale_limit_per_day_wei)
+    return _deployed(deployer, "CollateralVault", manager, parse_address(sale_address), safeguards)
+
+
+def _vault_calls(platform: Platform) -> list[bytes]:
+    if platform.vault is None:
+        return []
+    return operations.function_role_calls("CollateralVault", platform.vault, operations.VAULT_FUNCTION_ROLES)
+
+
+def _ask_to_wire_the_vault(gateway: Gateway, platform: Platform, signers: dict[str, Signer]) -> bool:
+    """Whether the vault still waits for ADMIN: the deployer's power had ended before there was one.
+
+    Nothing of an unwired vault can be called but by ADMIN, so nothing is open meanwhile. Asked again, it is the same
+    proposal; one that was cancelled is asked for anew.
+    """
+    if platform.vault is None or _is_wired(gateway, platform, signers):
+        return False
+    from chain.governance.proposals import request  # proposals are a service beside this one
+
+    manage = partial(abi.encode_call, "AccessManager")
+    calls = [
+        *(manage("labelRole", int(role), role.name) for role in operations.VAULT_ROLES),
+        *_vault_calls(platform),
+        *(manage("setRoleGuardian", int(role), int(ChainRole.COUNCIL)) for role in operations.VAULT_ROLES),
+        *(manage("grantRole", int(role), signers[HOLDERS[role]].address, 0) for role in operations.VAULT_ROLES),
+    ]
+    subject = "chain.deployment:vault"
+    dead = ChainTransaction.objects.filter(subject=subject, purpose=PURPOSE, state__in=ChainTransaction.DEAD).count()
+    request(
+        role=SignerRole.ADMIN,
+        call=Call(
+            to=platform.manager,
+            data=abi.encode_call("AccessManager", "multicall", calls),
+            function="AccessManager.multicall",
+        ),
+        idempotency_key=f"deployment:{settings.CHAIN_ID}:vault:{dead}",
+        purpose=PURPOSE,
+        subject=subject,
+    )
+    logger.warning("the officers of the admin's Safe have to sign before the collateral vault can be used")
+    return True
+
+
+def _is_wired(gateway: Gateway, platform: Platform, signers: dict[str, Signer]) -> bool:
+    contract = abi.artifact("CollateralVault")
+    wanted = [
+        (role, selector)
+        for role, names in operations.VAULT_FUNCTION_ROLES.items()
+        for name in names
+        for selector in contract.selectors_of(name)
+    ]
+    given = all(
+        gateway.read("AccessManager", platform.manager, "getTargetFunctionRole", platform.vault, selector)[0] == role
+        for role, selector in wanted
+    )
+    return given and all(
+        gateway.read("AccessManager", platform.manager, "hasRole", int(role), signers[HOLDERS[role]].address)[0]
+        for role in operations.VAULT_ROLES
+    )
+
+
+def _simulate_prices(deployer: Signer) -> None:
+    """A simulated feed for every pair that has none. They answer nothing until they are told a price."""
+    simulator = create_platform_signer(role=SignerRole.PRICE_SIMULATOR)
+    for pair in SIMULATED_FEEDS:
+        data = abi.encode_deployment("DemoPriceFeed", FEED_DECIMALS, pair.replace("/", " / "), simulator.address)
+        _mined(_ask(deployer, Call(to=None, data=data, function="DemoPriceFeed.constructor"), step=f"feed:{pair}"))
 
 
 def _ask(deployer: Signer, call: Call, *, step: str) -> ChainTransaction:
@@ -362,10 +455,10 @@ def _mined(row: ChainTransaction) -> ChainTransaction:
     )
 
 
-def _verify(rpc: Rpc, platform: Platform, signers: dict[str, Signer]) -> None:
+def _verify(rpc: Rpc, platform: Platform, signers: dict[str, Signer], *, without: Collection[ChainRole] = ()) -> None:
     """Look at the chain itself: every role is held by whom it should be, and the deployer is nobody."""
     gateway = Gateway(rpc)
-    expected = [(role, signers[name].address, True) for role, name in HOLDERS.items()]
+    expected = [(role, signers[name].address, True) for role, name in HOLDERS.items() if role not in without]
     expected += [(ChainRole.ADMIN, platform.timelock, True), (ChainRole.COUNCIL, platform.council, True)]
     expected.append((ChainRole.ADMIN, signers[SignerRole.DEPLOYER].address, False))
     for role, address, member in expected:

@@ -21,28 +21,24 @@ from typing import Final
 import orjson
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Min
+from django.db.models import Min, QuerySet
 from django.utils import timezone
 
 from chain.events import DecodedLog, RawLog, checksummed, decode_log
 from chain.exceptions import NodeUnavailable
-from chain.followups import handled_events, tell_event
-from chain.models import (
-    Block,
-    Contract,
-    Cursor,
-    Distrust,
-    EventLog,
-    FollowedContract,
-    Holding,
-    Movement,
-    SbtRecord,
-    TokenState,
+from chain.followups import (
+    handled_events,
+    handled_final_events,
+    handled_undone_events,
+    tell_event,
+    tell_event_final,
+    tell_event_undone,
 )
+from chain.models import Block, Contract, Cursor, EventLog, FollowedContract
 from chain.reader import Header, Heads, HistoryMoved, Reader, reader
 from chain.rpc import RpcError
 from chain.services.incidents import close_if_open, open_incident
-from chain.services.projections import advance_final, apply_logs, copy_rows, stored_logs, undo_logs
+from chain.services.projections import PROJECTIONS, advance_final, apply_logs, copy_rows, stored_logs, undo_logs
 from chain.services.sweeps import sweep
 from portal import audit
 from portal.models import User
@@ -246,9 +242,11 @@ def _roll_back(seen: Cursor, ancestor: Block) -> StepOutcome:
     chain_id = cursor.chain_id
     above = EventLog.objects.filter(chain_id=chain_id, canonical=True, block_number__gt=ancestor.number)
     undone = stored_logs(above, chain_id=chain_id)
+    told = list(above.filter(event__in=handled_undone_events()).values_list("pk", flat=True))
     above.update(canonical=False)
     Block.objects.filter(chain_id=chain_id, canonical=True, number__gt=ancestor.number).update(canonical=False)
     undo_logs(chain_id=chain_id, logs=undone)
+    _tell_stored(EventLog.objects.filter(pk__in=told), tell_event_undone)
     FollowedContract.objects.filter(contract__chain_id=chain_id, number__gt=ancestor.number).update(
         number=ancestor.number
     )
@@ -382,7 +380,7 @@ def _store(seen: Cursor, portion: Portion, heads: Heads, range_size: int) -> Ste
     cursor = _locked(seen)
     last = portion.headers[-1]
     final = max(cursor.final_number, min(heads.finalized, last.number))
-    advance_final(chain_id=cursor.chain_id, above=cursor.final_number, through=min(final, cursor.number))
+    _make_final(cursor, min(final, cursor.number))
     count = _add(cursor.chain_id, portion, final=final)
     cursor.range_size = range_size
     blocks, before = last.number - cursor.number, first_block_to_keep(cursor.number, cursor.final_number)
@@ -397,9 +395,19 @@ def _stand_still(seen: Cursor, heads: Heads) -> StepOutcome:
     final = min(heads.finalized, seen.number)
     if final > seen.final_number:
         cursor = _locked(seen)
-        advance_final(chain_id=cursor.chain_id, above=cursor.final_number, through=final)
+        _make_final(cursor, final)
         _move(cursor, number=cursor.number, block_hash=cursor.hash, at=cursor.block_at, final=final)
     return StepOutcome(is_current=True)
+
+
+def _make_final(cursor: Cursor, through: int) -> None:
+    """Count what is stored up to block `through` as final, and tell who waits for that."""
+    advance_final(chain_id=cursor.chain_id, above=cursor.final_number, through=through)
+    if through > cursor.final_number:
+        newly = EventLog.objects.filter(
+            chain_id=cursor.chain_id, block_number__gt=cursor.final_number, block_number__lte=through, canonical=True
+        )
+        _tell_stored(newly.filter(event__in=handled_final_events()), tell_event_final)
 
 
 def _move(cursor: Cursor, *, number: int, block_hash: str, at: datetime | None, final: int) -> None:
@@ -419,7 +427,7 @@ def _add(chain_id: int, portion: Portion, *, final: int) -> int:
     logs = [log for log in logs if not kept.get((log.block_hash, log.log_index), (0, False))[1]]
     ids = _save_logs(chain_id, logs, blocks, {key: log_id for key, (log_id, _canonical) in kept.items()})
     apply_logs(chain_id=chain_id, logs=logs, ids=ids, final_number=final)
-    _tell_handlers(chain_id, logs, ids, blocks)
+    _tell_handlers(chain_id, logs, ids, blocks, final=final)
     return len(logs)
 
 
@@ -484,18 +492,27 @@ def _new_ids(count: int) -> list[int]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def _tell_handlers(chain_id: int, logs: Sequence[DecodedLog], ids: Sequence[int], blocks: Mapping[str, Block]) -> None:
+def _tell_handlers(
+    chain_id: int, logs: Sequence[DecodedLog], ids: Sequence[int], blocks: Mapping[str, Block], *, final: int
+) -> None:
     """Run the apps' handlers. One that fails loses only its own writes and becomes an incident: the index goes on."""
-    wanted = handled_events()
+    wanted, wanted_final = handled_events(), handled_final_events()
     for log, log_id in zip(logs, ids, strict=True):
         if log.event in wanted:
-            _tell_calmly(_event_log(chain_id, log, log_id, blocks[log.block_hash]))
+            _tell_calmly(_event_log(chain_id, log, log_id, blocks[log.block_hash]), tell_event)
+        if log.event in wanted_final and log.block_number <= final:
+            _tell_calmly(_event_log(chain_id, log, log_id, blocks[log.block_hash]), tell_event_final)
 
 
-def _tell_calmly(row: EventLog) -> None:
+def _tell_stored(rows: QuerySet[EventLog], tell: Callable[[EventLog], None]) -> None:
+    for row in rows.select_related("block").order_by("block_number", "log_index"):
+        _tell_calmly(row, tell)
+
+
+def _tell_calmly(row: EventLog, tell: Callable[[EventLog], None]) -> None:
     try:
         with transaction.atomic():
-            tell_event(row)
+            tell(row)
     except Exception as error:
         logger.exception("a handler of %s failed", row)
         open_incident(
@@ -548,7 +565,7 @@ def forget_chain(*, chain_id: int, actor: User | str, reason: str) -> None:
     For an installation whose chain was reset on purpose. The contracts, signers and transactions stay. Audited.
     """
     Cursor.objects.select_for_update().filter(chain_id=chain_id).first()
-    for model in (Movement, Holding, TokenState, SbtRecord, Distrust, EventLog, Block, Cursor):
+    for model in (*PROJECTIONS, EventLog, Block, Cursor):
         model.objects.filter(chain_id=chain_id).delete()
     FollowedContract.objects.filter(contract__chain_id=chain_id).delete()
     audit.record(action="chain.index.forgotten", subject_type="chain", subject_id=chain_id, actor=actor, reason=reason)

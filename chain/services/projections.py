@@ -19,6 +19,8 @@ from django.db.models import Count, Q, Sum
 
 from chain.events import DecodedLog
 from chain.models import (
+    CollateralAccount,
+    CollateralMovement,
     Contract,
     Cursor,
     Distrust,
@@ -32,6 +34,9 @@ from chain.models import (
 ZERO_ADDRESS: Final = "0x" + "0" * 40
 _TOKEN: Final = Contract.Kind.SECURITY_TOKEN.value
 _SBT: Final = Contract.Kind.INVESTOR_SBT.value
+_VAULT: Final = Contract.Kind.COLLATERAL_VAULT.value
+#: Everything that is derived from events, and nothing else.
+PROJECTIONS: Final = (Movement, Holding, TokenState, SbtRecord, Distrust, CollateralMovement, CollateralAccount)
 #: How many keys one query names, and how many events one pass of a replay holds.
 _CHUNK: Final = 2_000
 
@@ -167,6 +172,7 @@ def apply_logs(*, chain_id: int, logs: Sequence[DecodedLog], ids: Sequence[int],
     """
     changes = changes_of(logs, final_number=final_number)
     _insert_movements(chain_id, logs, ids)
+    _insert_collateral(chain_id, logs, ids)
     _save_holdings(chain_id, changes)
     _save_tokens(chain_id, changes)
     for address, events in changes.sbts.items():
@@ -184,6 +190,36 @@ def _insert_movements(chain_id: int, logs: Sequence[DecodedLog], ids: Sequence[i
     )  # fmt: skip
     columns = "log_id chain_id token sender recipient units block_number at transaction_hash"
     copy_rows(Movement._meta.db_table, columns.split(), rows)
+
+
+#: Event → the argument that names who paid or was paid, and the one that names the release or sale.
+_COLLATERAL: Final = {"Deposited": ("from", ""), "Released": ("to", "releaseId"), "Sold": ("to", "saleId")}
+
+
+def _insert_collateral(chain_id: int, logs: Sequence[DecodedLog], ids: Sequence[int]) -> None:
+    """One row per account that was opened and per movement of ETH; balances are their sums, so nothing can drift."""
+    ours = [(log, log_id) for log, log_id in zip(logs, ids, strict=True) if log.kind == _VAULT]
+    opened = (
+        (
+            log_id, chain_id, log.args["account"], log.args["loan"], log.args["borrower"], log.args["depositAddress"],
+            log.block_number,
+        )
+        for log, log_id in ours
+        if log.event == "AccountOpened"
+    )  # fmt: skip
+    columns = "log_id chain_id account loan borrower deposit_address block_number"
+    copy_rows(CollateralAccount._meta.db_table, columns.split(), opened)
+    moved = (
+        (
+            log_id, chain_id, log.args["account"], log.event, int(log.args["amount"]),
+            log.args[_COLLATERAL[log.event][0]], log.args.get("origin", ""),
+            log.args.get(_COLLATERAL[log.event][1], ""), log.block_number, log.at, log.transaction_hash,
+        )
+        for log, log_id in ours
+        if log.event in _COLLATERAL
+    )  # fmt: skip
+    columns = "log_id chain_id account kind amount_wei party origin reference block_number at transaction_hash"
+    copy_rows(CollateralMovement._meta.db_table, columns.split(), moved)
 
 
 def copy_rows(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -333,9 +369,10 @@ def undo_logs(*, chain_id: int, logs: Sequence[DecodedLog]) -> None:
     """
     undone = changes_of(logs, final_number=-1)
     if logs:
-        Movement.objects.filter(
-            chain_id=chain_id, log__canonical=False, block_number__gte=logs[0].block_number
-        ).delete()
+        for model in (Movement, CollateralMovement, CollateralAccount):
+            model.objects.filter(
+                chain_id=chain_id, log__canonical=False, block_number__gte=logs[0].block_number
+            ).delete()
     changes = Changes()
     changes.units.update({key: -units for key, units in undone.units.items()})
     changes.supply.update({token: -units for token, units in undone.supply.items()})
@@ -415,7 +452,7 @@ def replay_projections(*, chain_id: int) -> int:
     Holds the cursor's row lock, so no index step runs meanwhile. Nothing is asked of the node.
     """
     cursor = Cursor.objects.select_for_update().filter(chain_id=chain_id).first()
-    for model in (Movement, Holding, TokenState, SbtRecord, Distrust):
+    for model in PROJECTIONS:
         model.objects.filter(chain_id=chain_id).delete()
     if cursor is None:
         return 0

@@ -1,4 +1,4 @@
-"""Does the ledger we show agree with the chain? Supply and every balance, at one finalised block."""
+"""Does the ledger we show agree with the chain? Supply, every balance and all collateral, at one finalised block."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Case, F, Sum, When
 
 from chain.abi import encode_call
 from chain.exceptions import NodeUnavailable
-from chain.models import Contract, Cursor, FollowedContract, Holding
+from chain.models import CollateralMovement, Contract, Cursor, FollowedContract, Holding
 from chain.rpc import Request, Rpc, RpcError, as_hex, as_int, node
 from chain.services.incidents import close_if_open, open_incident
 
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One figure that we and the chain disagree on. `what`: `supply`, or the holder's address. Base units."""
+    """One figure that we and the chain disagree on. `what`: `supply` or `total`, the holder's address, or the account. Base units."""
 
     token: str
     what: str
@@ -81,7 +82,24 @@ def _our_figures() -> tuple[int, list[_Figure]]:
     by_token: defaultdict[str, list[Holding]] = defaultdict(list)
     for holding in Holding.objects.filter(chain_id=cursor.chain_id, token__in=list(tokens)).order_by("holder"):
         by_token[holding.token].append(holding)
-    return cursor.final_number, [figure for token in tokens for figure in _figures(token, by_token[token])]
+    figures = [figure for token in tokens for figure in _figures(token, by_token[token])]
+    vault = read.filter(
+        contract__kind=Contract.Kind.COLLATERAL_VAULT, contract__deployed_block__lte=cursor.final_number
+    ).first()
+    return cursor.final_number, figures + (_vault_figures(vault.contract.address, cursor) if vault else [])
+
+
+def _vault_figures(vault: str, cursor: Cursor) -> list[_Figure]:
+    """The vault's total and every account that was ever paid into, as the indexed movements add up."""
+    kind = Contract.Kind.COLLATERAL_VAULT.value
+    signed = Case(When(kind=CollateralMovement.Kind.DEPOSITED, then=F("amount_wei")), default=-F("amount_wei"))
+    final = CollateralMovement.objects.filter(chain_id=cursor.chain_id, block_number__lte=cursor.final_number)
+    held = dict(final.values_list("account").annotate(wei=Sum(signed)).order_by("account"))
+    balances = [
+        _Figure(vault, account, int(wei), encode_call(kind, "balanceOf", bytes.fromhex(account[2:])))
+        for account, wei in held.items()
+    ]
+    return [_Figure(vault, "total", int(sum(held.values())), encode_call(kind, "totalCollateral")), *balances]
 
 
 def _figures(token: str, holdings: Sequence[Holding]) -> list[_Figure]:

@@ -11,15 +11,18 @@ from chain.exceptions import DeploymentFailed, NodeUnavailable, WrongChain
 from chain.gateway import gateway
 from chain.governance import roles
 from chain.models import Attempt, ChainTransaction, Contract, Signer
-from chain.profiles import PROFILES
+from chain.profiles import PROFILES, SIMULATED_FEEDS
 from chain.services import deployment
 from chain.types import ChainRole, SignerRole
 
 pytestmark = pytest.mark.django_db
 State = ChainTransaction.State
-SINGLETONS = [kind for kind in Contract.Kind.values if kind != Contract.Kind.SECURITY_TOKEN]
-#: Two Safes need their code and their factory; the timelock two more calls; then manager, SBT, and the wiring.
-STEPS = 10
+MANY = (Contract.Kind.SECURITY_TOKEN, Contract.Kind.PRICE_FEED)
+FEEDS = [Contract.Kind.PRICE_FEED.value] * len(SIMULATED_FEEDS)
+SINGLETONS = [kind for kind in Contract.Kind.values if kind not in MANY]
+#: Two Safes need their code and their factory; the timelock two more calls; then manager, SBT, vault, the wiring, and the
+#: simulated price feeds.
+STEPS = 11 + len(FEEDS)
 ADMINS = ["0x" + digit * 40 for digit in "123"]
 COUNCILLORS = ["0x" + digit * 40 for digit in "456"]
 
@@ -100,7 +103,7 @@ def die_at(monkeypatch, step, before=lambda: None):
 def test_a_crash_before_any_step_is_finished_by_the_next_run(own_node, monkeypatch, step):
     die_at(monkeypatch, step)
     deployment.deploy_platform(profile="test")
-    assert sorted(Contract.objects.values_list("kind", flat=True)) == sorted(SINGLETONS)
+    assert sorted(Contract.objects.values_list("kind", flat=True)) == sorted(SINGLETONS + FEEDS)
     assert (deployments().count(), Attempt.objects.filter(transaction__in=deployments()).count()) == (STEPS, STEPS)
     assert roles.role_report().is_clean
 

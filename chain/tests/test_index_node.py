@@ -115,7 +115,7 @@ def test_it_indexes_an_sbt_that_the_real_contract_issued(platform, settle, alice
 
 
 def test_every_event_of_the_platform_is_decoded(platform, held) -> None:
-    assert Contract.objects.count() == 8
+    assert Contract.objects.count() == 12  # with the vault and three simulated price feeds
     assert not EventLog.objects.filter(event="Unknown").exists()
     names = set(EventLog.objects.values_list("event", flat=True))
     assert {"RoleGranted", "SbtIssued", "Admitted", "Transfer", "Frozen", "AuthorisedAmountRaised"} <= names

@@ -332,7 +332,7 @@ def test_a_step_that_fails_while_writing_leaves_nothing(
     chain: SimulatedChain, bond: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain.mine([credit(10)])
-    monkeypatch.setattr(indexer, "_tell_handlers", lambda *_: 1 / 0)
+    monkeypatch.setattr(indexer, "_tell_handlers", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         index(chain)
     assert not EventLog.objects.exists()

@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const CONTRACTS = ["AccessManager", "InvestorSBT", "SecurityToken", "TimelockController", "CollateralVault", "DepositForwarder"];
+const CONTRACTS = ["AccessManager", "InvestorSBT", "SecurityToken", "TimelockController", "CollateralVault", "DepositForwarder", "AggregatorV3Interface"];
 /** A simulator, deployed by the demo's and the tests' profiles alone. */
 const DEMO = ["DemoPriceFeed"];
 // Safe's own published build, unmodified: an audited contract is deployed with the very bytecode that was audited.

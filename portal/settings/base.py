@@ -228,6 +228,10 @@ CHAIN_TOP_UP_LIMIT_WEI = env.int("CHAIN_TOP_UP_LIMIT_WEI", default=10**18)
 ADMIN_SAFE_OWNERS = env.list("ADMIN_SAFE_OWNERS", default=[])
 COUNCIL_SAFE_OWNERS = env.list("COUNCIL_SAFE_OWNERS", default=[])
 SAFE_THRESHOLD = env.int("SAFE_THRESHOLD", default=2)
+# Where sold collateral goes (the exchange's deposit address); empty: no collateral vault is deployed.
+COLLATERAL_SALE_ADDRESS = env.str("COLLATERAL_SALE_ADDRESS", default="")
+# Chainlink's price feeds by pair, `ETH/USD=0x…,JPY/USD=0x…`; the demo and the tests have simulated ones.
+PRICE_FEEDS = env.dict("PRICE_FEEDS", default={})
 # Development only: the platform signs proposals with the officers' development keys, so that nobody has to wait.
 DEMO_SIGNS_FOR_OFFICERS = env.bool("DEMO_SIGNS_FOR_OFFICERS", default=DEMO)
 KEYSTORE_DIR = Path(env.str("KEYSTORE_DIR", default=str(BASE_DIR / ".run" / "keystore")))

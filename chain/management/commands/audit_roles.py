@@ -30,6 +30,9 @@ class Command(BaseCommand):
             raise CommandError("Nothing is deployed. Run manage.py deploy_contracts first.") from error
         if options["json"]:
             content = asdict(report) | {"is_clean": report.is_clean}
+            for setting in content["settings"]:
+                # JSON's readers hold 53 bits; amounts in wei have more, and go as decimal strings.
+                setting["value"] = setting["value"] if setting["value"] < 2**53 else str(setting["value"])
             self.stdout.write(orjson.dumps(content, option=orjson.OPT_INDENT_2, default=_plain).decode())
         else:
             self._print(report)
