@@ -20,7 +20,7 @@ from chain.desk.models import Alarm, ResponseStep
 from chain.desk.selectors import ScheduledOperation, scheduled_operations
 from chain.models import Contract, Distrust, Holding, SbtRecord, Signer, TokenState
 from chain.selectors import chain_status, standing_of
-from chain.services import response, rotation
+from chain.services import collateral, response, rotation
 from chain.services.projections import ZERO_ADDRESS
 from chain.services.rotation import can_be_replaced
 from chain.types import SignerRole, Standing
@@ -79,6 +79,9 @@ class Scene:
     steps: list[ResponseStep]
     moves: list[dict[str, Any]]  # evidence of transfers: token, from, to, value
     issuance_paused: bool
+    collateral: list[tuple[str, dict[str, Any]]]  # evidence of the vault: event, arguments; what is over is left out
+    is_of_vault: bool  # nothing but the vault is concerned
+    collateral_paused: bool
 
     @property
     def addresses(self) -> list[str]:
@@ -129,7 +132,19 @@ def scene_of(alarm: Alarm) -> Scene:
         steps=list(alarm.steps.select_related("requested_by", "transaction").order_by("pk")),
         moves=moves,
         issuance_paused=response.issuance_is_paused(),
+        collateral=_open_collateral(alarm),
+        is_of_vault={row.kind for row in alarm.evidence.all()} == {Contract.Kind.COLLATERAL_VAULT.value},
+        collateral_paused=collateral.collateral_is_paused(),
     )
+
+
+def _open_collateral(alarm: Alarm) -> list[tuple[str, dict[str, Any]]]:
+    """What the alarm saw in the vault, each release and sale once, without those that are over."""
+    rows = [row for row in alarm.evidence.all() if row.kind == Contract.Kind.COLLATERAL_VAULT]
+    over = collateral.ended("ReleaseProposed", [row.args.get("releaseId", "") for row in rows])
+    over |= collateral.ended("SaleRecorded", [row.args.get("saleId", "") for row in rows])
+    seen = {row.args.get("releaseId") or row.args.get("saleId") or row.pk: (row.event, row.args) for row in rows}
+    return [found for key, found in seen.items() if key not in over][:_MOST]
 
 
 def _concerned(alarm: Alarm) -> tuple[list[str], list[str], list[str], list[dict[str, Any]]]:
@@ -193,6 +208,7 @@ def containing(scene: Scene, names: dict[str, str]) -> list[Action]:
         *_distrusting(scene, names),
         *_on_holders(scene, names),
         *_pausing(scene, names),
+        *_on_collateral(scene, names),
     ]
     return sorted(actions, key=lambda action: not action.recommended)
 
@@ -289,7 +305,53 @@ def _pausing(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
                 f"pause:{token}",
                 _("Pause %(security)s: nobody transfers it") % {"security": _named(token, names)},
                 partial(_call, response.pause_security, scene.alarm, token=token),
-                recommended=scene.alarm.kind in urgent,
+                recommended=scene.alarm.kind in urgent and not scene.is_of_vault,
+            )
+
+
+def _on_collateral(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
+    asked = {
+        (step.kind, step.data.get("id") or step.data.get("account")) for step in scene.steps if step.state != "failed"
+    }
+    if (scene.collateral or scene.is_of_vault) and not scene.collateral_paused:
+        yield Action(
+            "pause_collateral",
+            _("Pause returns and sales of collateral; deposits go on"),
+            partial(_call, collateral.pause_collateral, scene.alarm),
+            recommended=True,
+        )
+    for event, args in scene.collateral:
+        if "releaseId" in args and (Step.STOP_RELEASE, args["releaseId"]) not in asked:
+            yield Action(
+                f"stop_release:{args['releaseId']}",
+                _("Stop the return of collateral %(id)s") % {"id": short(args["releaseId"])},
+                partial(
+                    _call, collateral.stop_release, scene.alarm, account=args["account"], release_id=args["releaseId"]
+                ),
+                recommended=True,
+            )
+        elif "saleId" in args and (Step.STOP_SALE, args["saleId"]) not in asked:
+            yield Action(
+                f"stop_sale:{args['saleId']}",
+                _("Stop what is left of the sale of collateral %(id)s") % {"id": short(args["saleId"])},
+                partial(_call, collateral.stop_sale, scene.alarm, account=args["account"], sale_id=args["saleId"]),
+                recommended=True,
+            )
+        elif event == "BorrowerChangeAnnounced" and (Step.CANCEL_BORROWER, args["account"]) not in asked:
+            yield Action(
+                f"cancel_borrower:{args['account']}",
+                _("Cancel the change of %(borrower)s to %(next)s (the council decides)")
+                % {"borrower": _named(args["borrower"], names), "next": _named(args["next"], names)},
+                partial(_call, collateral.cancel_borrower_change, scene.alarm, account=args["account"]),
+                recommended=True,
+            )
+        elif event == "SaleAddressAnnounced" and (Step.CANCEL_SALE_ADDRESS, None) not in asked:
+            yield Action(
+                "cancel_sale_address",
+                _("Cancel the change of the address for sold collateral to %(next)s (the council decides)")
+                % {"next": _named(args["next"], names)},
+                partial(_call, collateral.cancel_sale_address, scene.alarm),
+                recommended=True,
             )
 
 
@@ -503,6 +565,13 @@ def _lifting(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
                 partial(_call, response.lift_pause, alarm, token=token),
                 roles=_ADMINISTRATOR,
             )
+    if scene.done(Step.PAUSE_COLLATERAL) and scene.collateral_paused:
+        yield Action(
+            "unpause_collateral",
+            _("Ask the council to let returns and sales of collateral go on"),
+            partial(_call, collateral.lift_collateral_pause, alarm),
+            roles=_ADMINISTRATOR,
+        )
     for key in dict.fromkeys(step.target for step in scene.done(Step.DISTRUST)):
         if key in scene.distrusted and (key in scene.replaceable or key not in scene.signers):
             yield Action(

@@ -125,9 +125,28 @@ class ResponseStep(models.Model):
         EXECUTE = "execute", _("Carry out what was announced")
         REATTEST = "reattest", _("Attest again")
         ROTATE = "rotate", _("Replace the key")
+        PAUSE_COLLATERAL = "pause_collateral", _("Pause returns and sales of collateral")
+        STOP_RELEASE = "stop_release", _("Stop a return of collateral")
+        STOP_SALE = "stop_sale", _("Stop a sale of collateral")
+        CANCEL_BORROWER = "cancel_borrower", _("Cancel the change of a borrower’s address")
+        CANCEL_SALE_ADDRESS = "cancel_sale_address", _("Cancel the change of the address for sold collateral")
+        UNPAUSE_COLLATERAL = "unpause_collateral", _("Let returns and sales of collateral go on")
 
     CONTAINING: ClassVar[frozenset[str]] = frozenset(
-        {Kind.SUSPEND, Kind.FREEZE, Kind.PAUSE, Kind.PAUSE_ISSUANCE, Kind.DISTRUST, Kind.DISMISS, Kind.CANCEL}
+        {
+            Kind.SUSPEND,
+            Kind.FREEZE,
+            Kind.PAUSE,
+            Kind.PAUSE_ISSUANCE,
+            Kind.DISTRUST,
+            Kind.DISMISS,
+            Kind.CANCEL,
+            Kind.PAUSE_COLLATERAL,
+            Kind.STOP_RELEASE,
+            Kind.STOP_SALE,
+            Kind.CANCEL_BORROWER,
+            Kind.CANCEL_SALE_ADDRESS,
+        }
     )
 
     class State(models.TextChoices):

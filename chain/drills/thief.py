@@ -116,7 +116,8 @@ def powers(world: World, roles: Iterable[int]) -> list[Power]:
     """Every state-changing function that these roles may call, or that nobody is named for (public, or ADMIN's)."""
     may = {*roles, int(ChainRole.ADMIN)}
     found = []
-    for contract in Contract.objects.order_by("pk"):
+    # The vault holds no security: its own thief, with every pair of keys, is in contracts/test/VaultInvariants.t.sol.
+    for contract in Contract.objects.exclude(kind__in=["CollateralVault", "DemoPriceFeed"]).order_by("pk"):
         functions = list(state_changing(contract.kind))
         if contract.kind in ("InvestorSBT", "SecurityToken", "AccessManager"):
             calls = [

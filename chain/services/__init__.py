@@ -2,6 +2,14 @@
 
 from chain.governance.proposals import post_signature, propose_cancellation, request, withdraw_proposal
 from chain.services.alarms import close_alarm, report_stolen_key, run_alarm_sweep
+from chain.services.collateral import (
+    cancel_borrower_change,
+    cancel_sale_address,
+    lift_collateral_pause,
+    pause_collateral,
+    stop_release,
+    stop_sale,
+)
 from chain.services.council import council_call
 from chain.services.custody import create_custody_signer, create_platform_signer, import_signer
 from chain.services.deployment import deploy_platform
@@ -40,8 +48,10 @@ from chain.services.rotation import replace_key
 from chain.services.submitter import run_submit_sweep
 
 __all__ = [
+    "cancel_borrower_change",
     "cancel_operation",
     "cancel_recovery",
+    "cancel_sale_address",
     "close_alarm",
     "close_incident",
     "council_call",
@@ -57,9 +67,11 @@ __all__ = [
     "execute_unfreeze",
     "freeze_holder",
     "import_signer",
+    "lift_collateral_pause",
     "lift_pause",
     "lift_suspension",
     "open_incident",
+    "pause_collateral",
     "pause_issuance",
     "pause_security",
     "post_signature",
@@ -83,6 +95,8 @@ __all__ = [
     "schedule_forced_transfer",
     "schedule_reversal",
     "schedule_unfreeze",
+    "stop_release",
+    "stop_sale",
     "suspend_holder_sbt",
     "withdraw_proposal",
 ]

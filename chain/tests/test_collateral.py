@@ -403,6 +403,37 @@ def test_what_we_asked_for_raises_none(vault: Vault) -> None:
     assert not Alarm.objects.exists()
 
 
+def test_the_desk_stops_what_a_thief_proposed(vault: Vault) -> None:
+    from chain.desk.actions import carry_out, containing, restoring, scene_of
+    from chain.desk.models import ResponseStep
+    from portal.models import Role
+    from portal.testing import make_person
+
+    vault.open()
+    vault.send(vault.deposit_address, 3 * ETHER)
+    release = b"\x22" * 32
+    vault.steal(SignerRole.COLLATERAL_AGENT, operations.propose_collateral_release(vault.account, release, ETHER))
+    vault.index()
+    services.run_alarm_sweep()
+    alarm = Alarm.objects.get()
+    duty = make_person("duty@musubi.example", role=Role.ADMINISTRATOR)
+    offered = [action for action in containing(scene_of(alarm), {}) if action.recommended]
+    assert [action.code.split(":")[0] for action in offered] == ["pause_collateral", "stop_release"]
+    carry_out(offered, actor=duty, reason="not ours")
+    vault.settle()
+    assert set(ResponseStep.objects.values_list("state", flat=True)) == {"done"}
+    assert gateway().read("CollateralVault", vault.address, "paused") == (True,)
+    vault.platform.node.pass_time(2)
+    with pytest.raises(AssertionError):
+        vault.steal(SignerRole.COLLATERAL_AGENT, operations.execute_collateral_release(vault.account, release))
+    services.run_alarm_sweep()
+    assert [action for action in containing(scene_of(alarm), {}) if action.code.startswith("stop")] == []
+    (lift,) = (action for action in restoring(scene_of(alarm), {}) if action.code == "unpause_collateral")
+    carry_out([lift], actor=duty, reason="the key is replaced")
+    vault.settle()
+    assert gateway().read("CollateralVault", vault.address, "paused") == (False,)
+
+
 # --- roles, deployment ----------------------------------------------------------------------------------------------
 
 
