@@ -31,11 +31,13 @@ from eth_utils.abi import function_abi_to_4byte_selector
 from web3 import Web3
 from web3.contract import Contract
 from web3.contract.contract import ContractFunction
+from web3.types import Wei
 
 ROOT = Path(__file__).resolve().parent.parent
 BINARIES = ROOT / "node_modules" / ".bin"
 
 SBT_ISSUER, ATTESTOR, TOKEN_AGENT, TOKEN_CONTROLLER = 1, 2, 4, 5
+COLLATERAL_AGENT, SALE_RECORDER = 9, 10
 YEAR = 365 * 24 * 3600
 
 #: Goals of the design; the run fails above them.
@@ -75,7 +77,7 @@ def artifacts() -> dict[str, dict[str, Any]]:
     """Ours as they are deployed, from chain/abi; what we compare with, compiled now."""
     found = {
         name: json.loads((ROOT / "chain" / "abi" / f"{name}.json").read_text())
-        for name in ("AccessManager", "InvestorSBT", "SecurityToken")
+        for name in ("AccessManager", "InvestorSBT", "SecurityToken", "CollateralVault", "DepositForwarder")
     }
     with tempfile.TemporaryDirectory() as folder:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("FOUNDRY_")}
@@ -172,6 +174,7 @@ class Bench:
         self.measure_batch()
         self.measure_precheck(first, second)
         self.measure_recovery()
+        self.measure_collateral()
 
     def measure_transfers(self, first: str, second: str) -> None:
         gas = [self.transfer(token, first, second, 7) for token in (self.plain, self.floor, self.token)]
@@ -235,7 +238,67 @@ class Bench:
         steps["recover"] = self.send(self.token.functions.recover(lost, replacement), self.agent)
         return sum(steps.values()), steps
 
+    def measure_collateral(self) -> None:
+        """The vault: what a borrower pays, and what the platform does. The sale address and the borrower have ETH already."""
+        borrower, sale_address = address(), address()
+        vault = self.deploy("CollateralVault", self.manager.address, sale_address, (60, 60, 10**24, 10**24))
+        for role, names in (
+            (COLLATERAL_AGENT, ("proposeRelease", "executeRelease", "executeSale")),
+            (SALE_RECORDER, ("recordSale",)),
+        ):
+            selectors = [self.selector(vault, name) for name in names]
+            self.send(self.manager.functions.setTargetFunctionRole(vault.address, selectors, role))
+        self.send(self.manager.functions.grantRole(COLLATERAL_AGENT, self.agent, 0))
+        self.send(self.manager.functions.grantRole(SALE_RECORDER, self.issuer, 0))
+        self.send_ether(borrower, 10**18)
+        self.send_ether(sale_address, 10**18)
+        used = self.account(vault, borrower)  # the first of all: counters and buckets are used from now on
+        self.collateral_leaves(vault, used)
+        rows: dict[str, int] = {}
+        account = self.account(vault, borrower, rows)
+        at = vault.functions.depositAddressOf(account).call()
+        rows["deposit, plain ETH, first"] = self.send_ether(at, 10**18)
+        rows["deposit, plain ETH, again"] = self.send_ether(at, 10**18)
+        rows["deposit by the vault's function"] = self.send(vault.functions.deposit(account), value=10**18)
+        rows |= self.collateral_leaves(vault, account)
+        loan = secrets.token_bytes(32)
+        self.send_ether(
+            vault.functions.depositAddressOf(vault.functions.accountOf(loan, borrower).call()).call(), 10**18
+        )
+        rows["open, sweeping what came before"] = self.send(vault.functions.open(loan, borrower))
+        for name, gas in rows.items():
+            self.rows[f"collateral: {name}"] = (None, None, gas)
+
+    def account(self, vault: Contract, borrower: str, rows: dict[str, int] | None = None) -> bytes:
+        loan = secrets.token_bytes(32)
+        account = bytes(vault.functions.accountOf(loan, borrower).call())
+        gas = self.send(vault.functions.open(loan, borrower))
+        if rows is not None:
+            rows["open"] = gas
+        else:
+            self.send_ether(vault.functions.depositAddressOf(account).call(), 3 * 10**18)
+        return account
+
+    def collateral_leaves(self, vault: Contract, account: bytes) -> dict[str, int]:
+        """One release and one sale of a part, so that a balance and a recorded sale are left."""
+        release, sale, rows = secrets.token_bytes(32), secrets.token_bytes(32), {}
+        call = vault.functions.proposeRelease(account, release, 10**17)
+        rows["propose a release"] = self.send(call, self.agent)
+        self.pass_time(61)
+        rows["execute a release"] = self.send(vault.functions.executeRelease(account, release), self.agent)
+        call = vault.functions.recordSale(account, sale, 10**18, self.now() + 3600)
+        rows["record a sale"] = self.send(call, self.issuer)
+        rows["execute a sale"] = self.send(vault.functions.executeSale(account, sale, 10**17), self.agent)
+        return rows
+
     # ---------------------------------------------------------------------------------------------------------- plumbing
+
+    def send_ether(self, to: str, wei: int) -> int:
+        hashed = self.w3.eth.send_transaction({"from": self.admin, "to": cast(ChecksumAddress, to), "value": Wei(wei)})
+        receipt = self.w3.eth.wait_for_transaction_receipt(hashed)
+        if receipt["status"] != 1:
+            raise SystemExit(f"refused: ETH to {to}")
+        return int(receipt["gasUsed"])
 
     def deploy(self, name: str, *arguments: Any) -> Contract:
         factory = self.w3.eth.contract(abi=self.built[name]["abi"], bytecode=self.built[name]["bytecode"])
@@ -243,9 +306,10 @@ class Bench:
         deployed = self.w3.eth.wait_for_transaction_receipt(hashed)["contractAddress"]
         return cast(Contract, self.w3.eth.contract(address=deployed, abi=self.built[name]["abi"]))
 
-    def send(self, call: ContractFunction, sender: str | None = None) -> int:
+    def send(self, call: ContractFunction, sender: str | None = None, *, value: int = 0) -> int:
         """The gas the transaction was charged. Raises when it was refused."""
-        receipt = self.w3.eth.wait_for_transaction_receipt(call.transact({"from": sender or self.admin}))
+        hashed = call.transact({"from": sender or self.admin, "value": Wei(value)})
+        receipt = self.w3.eth.wait_for_transaction_receipt(hashed)
         if receipt["status"] != 1:
             raise SystemExit(f"refused: {call.fn_name}")
         return int(receipt["gasUsed"])
@@ -318,10 +382,10 @@ def address() -> str:
 
 def table(rows: dict[str, tuple[int | None, int | None, int]]) -> str:
     heads = ("operation", "OZ ERC-20", "SBT floor", "T-REX 4.1.6", "CMTAT 3.1", "ibet bond", "Musubi")
-    lines = [f"{heads[0]:<38}" + "".join(f"{head:>13}" for head in heads[1:])]
+    lines = [f"{heads[0]:<46}" + "".join(f"{head:>13}" for head in heads[1:])]
     for name, (plain, floor, ours) in rows.items():
         figures = (plain, floor, *PEERS.get(name, (None, None, None)), ours)
-        lines.append(f"{name:<38}" + "".join(f"{'–' if gas is None else f'{gas:,}':>13}" for gas in figures))
+        lines.append(f"{name:<46}" + "".join(f"{'–' if gas is None else f'{gas:,}':>13}" for gas in figures))
     return "\n".join(lines)
 
 
@@ -347,7 +411,9 @@ def main() -> int:
         print(f"MISSED {line}")
     print(
         f"RATIO transfer_gas={measured['transfer']} first_transfer_gas={rows['transfer, first-time holder'][2]} "
-        f"onboard_gas={measured['onboard']} precheck_gas={measured['precheck']} recover_gas={measured['recover']}"
+        f"onboard_gas={measured['onboard']} precheck_gas={measured['precheck']} recover_gas={measured['recover']} "
+        f"deposit_gas={rows['collateral: deposit, plain ETH, again'][2]} "
+        f"release_gas={rows['collateral: execute a release'][2]} sale_gas={rows['collateral: execute a sale'][2]}"
     )
     return 1 if missed else 0
 

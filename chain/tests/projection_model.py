@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from chain.models import Distrust, Holding, Movement, SbtRecord, TokenState
+from chain.models import (
+    CollateralAccount,
+    CollateralMovement,
+    Distrust,
+    Holding,
+    Movement,
+    SbtRecord,
+    TokenState,
+)
+from chain.selectors import collateral_balances
 from chain.tests.simulated_chain import TOKEN, Event, SimulatedBlock, SimulatedChain
 
 ZERO = "0x" + "0" * 40
@@ -24,6 +33,9 @@ class Ledger:
         self.sbts: dict[str, dict[str, Any]] = {}
         self.distrust: dict[str, int] = {}
         self.movements: list[tuple[Any, ...]] = []
+        self.accounts: dict[bytes, dict[str, Any]] = {}
+        self.collateral: list[tuple[Any, ...]] = []
+        self.held: defaultdict[bytes, int] = defaultdict(int)
 
     def read(self, chain: SimulatedChain, *, through: int | None = None) -> Ledger:
         for block, event in chain.events(through=through):
@@ -61,6 +73,19 @@ class Ledger:
                 self.distrust[a["key"]] = a["since"]
             case "KeyTrustRestored":
                 self.distrust.pop(a["key"], None)
+            case "AccountOpened":
+                self.accounts[a["account"]] = a
+            case "Deposited":
+                self._pay(block, a, event.name, a["amount"], a["from"], a["origin"], "")
+            case "Released":
+                self._pay(block, a, event.name, -a["amount"], a["to"], "", "0x" + a["releaseId"].hex())
+            case "Sold":
+                self._pay(block, a, event.name, -a["amount"], a["to"], "", "0x" + a["saleId"].hex())
+
+    def _pay(self, block: SimulatedBlock, a: dict[str, Any], kind: str, wei: int, *about: str) -> None:
+        account = "0x" + a["account"].hex()
+        self.collateral.append((account, kind, abs(wei), *about, block.header.number, block.header.at))
+        self.held[a["account"]] += wei
 
     def _move(self, block: SimulatedBlock, token: str, sender: str, recipient: str, units: int) -> None:
         self.movements.append((token, sender, recipient, units, block.header.number, block.header.at))
@@ -102,6 +127,14 @@ class Ledger:
             },
             "distrust": dict(self.distrust),
             "movements": sorted(self.movements),
+            "accounts": {
+                "0x" + k.hex(): ("0x" + a["loan"].hex(), a["borrower"], a["depositAddress"])
+                for k, a in self.accounts.items()
+            },
+            "collateral": sorted(self.collateral),
+            "held": {
+                "0x" + k.hex(): (self.held[k], final.held.get(k, 0)) for k in self.held
+            },
         }  # fmt: skip
 
 
@@ -126,4 +159,15 @@ def stored_snapshot() -> dict[str, Any]:
         "movements": sorted(
             (m.token, m.sender, m.recipient, m.units, m.block_number, m.at) for m in Movement.objects.all()
         ),
+        "accounts": {a.account: (a.loan, a.borrower, a.deposit_address) for a in CollateralAccount.objects.all()},
+        "collateral": sorted(
+            (m.account, m.kind, m.amount_wei, m.party, m.origin, m.reference, m.block_number, m.at)
+            for m in CollateralMovement.objects.all()
+        ),
+        "held": {
+            account: (balance.wei, balance.final_wei)
+            for account, balance in collateral_balances(
+                CollateralMovement.objects.values_list("account", flat=True)
+            ).items()
+        },
     }  # fmt: skip

@@ -24,6 +24,7 @@ from chain.reader import Header, Heads, HistoryMoved, Reader
 GENESIS_AT = datetime(2026, 4, 1, tzinfo=UTC)
 TOKEN = Contract.Kind.SECURITY_TOKEN.value
 SBT = Contract.Kind.INVESTOR_SBT.value
+VAULT = Contract.Kind.COLLATERAL_VAULT.value
 
 
 @dataclass(frozen=True)

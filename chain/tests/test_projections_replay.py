@@ -14,7 +14,7 @@ from chain.models import Contract, Cursor
 from chain.services.indexer import index_once
 from chain.services.projections import replay_projections
 from chain.tests.projection_model import ZERO, Ledger, stored_snapshot
-from chain.tests.simulated_chain import SBT, TOKEN, Event, SimulatedChain
+from chain.tests.simulated_chain import SBT, TOKEN, VAULT, Event, SimulatedChain
 
 pytestmark = pytest.mark.django_db
 
@@ -25,6 +25,8 @@ def _address(number: int) -> str:
 
 TOKENS = [_address(0x701), _address(0x702)]
 SBT_ADDRESS = _address(0x5B7)
+VAULT_ADDRESS = _address(0x7A1)
+ACCOUNTS = [bytes([n]) * 32 for n in (1, 2)]
 HOLDERS = [_address(0xA1), _address(0xB2), _address(0xC3)]
 KEYS = [_address(0xE1), _address(0xE2)]
 
@@ -84,6 +86,21 @@ def _attested(draw: st.DrawFn, name: str, holder: str) -> Event:
     return Event(SBT, SBT_ADDRESS, name, args)
 
 
+def _vault_event(draw: st.DrawFn, ledger: Ledger) -> Event:
+    account = draw(st.sampled_from(ACCOUNTS))
+    if account not in ledger.accounts:
+        opened = {"account": account, "loan": account, "borrower": HOLDERS[0], "depositAddress": HOLDERS[1]}
+        return Event(VAULT, VAULT_ADDRESS, "AccountOpened", opened)
+    held, amount = ledger.held[account], draw(st.integers(1, 2**80))
+    name = draw(st.sampled_from(["Deposited", "Released", "Sold"] if held else ["Deposited"]))
+    if name == "Deposited":
+        args = {"account": account, "from": draw(st.sampled_from([ZERO, HOLDERS[2]])), "amount": amount}
+        return Event(VAULT, VAULT_ADDRESS, name, args | {"origin": HOLDERS[2]})
+    reference = "releaseId" if name == "Released" else "saleId"
+    args = {"account": account, reference: draw(st.binary(min_size=32, max_size=32)), "to": HOLDERS[0]}
+    return Event(VAULT, VAULT_ADDRESS, name, args | {"amount": min(amount, held)})
+
+
 def _mine(draw: st.DrawFn, chain: SimulatedChain) -> None:
     """A few blocks whose events are possible after what the chain already says."""
     ledger = Ledger().read(chain)
@@ -92,7 +109,7 @@ def _mine(draw: st.DrawFn, chain: SimulatedChain) -> None:
         chain.mine(events)
         block = chain.blocks[-1]
         for _ in range(draw(st.integers(0, 4))):
-            event = _token_event(draw, ledger) if draw(st.booleans()) else _sbt_event(draw, ledger)
+            event = draw(st.sampled_from([_token_event, _token_event, _sbt_event, _vault_event]))(draw, ledger)
             ledger.add(block, event)
             events.append(event)
         chain.drop(1)
@@ -137,13 +154,13 @@ def _walk(draw: st.DrawFn, chain: SimulatedChain) -> None:
             _index(chain)
         case "one step":
             index_once(chain)
-        case "deploy" if Contract.objects.count() < 3:
+        case "deploy" if Contract.objects.count() < 4:
             # The row is written some time after the contract began to speak.
             _follow(TOKENS[1])
 
 
 def _follow(address: str) -> None:
-    kind = SBT if address == SBT_ADDRESS else TOKEN
+    kind = {SBT_ADDRESS: SBT, VAULT_ADDRESS: VAULT}.get(address, TOKEN)
     Contract.objects.create(
         chain_id=settings.CHAIN_ID, kind=kind, address=address, deployed_block=0, bytecode_hash="0x"
     )
@@ -158,9 +175,10 @@ def test_projections_equal_a_replay_from_nothing_after_any_blocks_and_reorganisa
         chain = SimulatedChain()
         _follow(TOKENS[0])
         _follow(SBT_ADDRESS)
+        _follow(VAULT_ADDRESS)
         for _ in range(data.draw(st.integers(1, 12))):
             _walk(data.draw, chain)  # type: ignore[arg-type]
-        if Contract.objects.count() < 3:
+        if Contract.objects.count() < 4:
             _follow(TOKENS[1])
         chain.mine([])
         _index(chain)
