@@ -3,6 +3,7 @@
 //   - properties are numbered P-001, P-002, … without a gap, at least 150 of them;
 //   - each names a test that exists in contracts/test, as `Contract.test`;
 //   - each test is named by a property, so that none is there without saying what for;
+//   - no test expects a bare `new` to revert: tests deploy by artifact, and such a test ends there, unseen;
 //   - every state-changing function of the three contracts is in the table of contracts/test/Access.t.sol or in OPEN below.
 // Exit status 1 and the reasons, if not.
 
@@ -55,6 +56,13 @@ properties.forEach((line, index) => {
 });
 if (properties.length < LEAST) problems.push(`${properties.length} properties, at least ${LEAST} are wanted`);
 for (const name of existing) if (!named.has(name)) problems.push(`${name} belongs to no property`);
+
+for (const file of readdirSync(join(contracts, "test"), { recursive: true }).map(String).filter((name) => name.endsWith(".sol"))) {
+  const text = read(contracts, "test", file);
+  for (const match of text.matchAll(/expectRevert\([^;]*;\s*(vm\.prank\([^;]*;\s*)?([\w.]+ )*(\w+\s*=\s*)?new /g)) {
+    problems.push(`${file}:${text.slice(0, match.index).split("\n").length} expects a bare new to revert; make it a call, as Base.deploy does`);
+  }
+}
 
 const access = read(contracts, "test", "Access.t.sol");
 for (const [contract, open] of Object.entries(OPEN)) {

@@ -498,6 +498,36 @@ contract CollateralVaultTest is Base {
         );
         vm.prank(collateralAgent);
         vault.executeSale(account, "sale 2", 1);
+        vm.expectRevert(
+            abi.encodeWithSelector(ICollateralVault.CollateralVault_NothingOpen.selector, bytes32("sale 2"))
+        );
+        vm.prank(saleRecorder);
+        vault.withdrawSale(account, "sale 2");
+        vm.expectRevert(abi.encodeWithSelector(ICollateralVault.CollateralVault_NothingOpen.selector, S));
+        vm.prank(tokenGuardian);
+        vault.cancelSale(account, S);
+        // One wei left to sell is something open.
+        vm.prank(saleRecorder);
+        vault.recordSale(account, "sale 3", 1, uint48(_now() + 1 hours));
+        vm.prank(saleRecorder);
+        vault.withdrawSale(account, "sale 3");
+        vm.prank(collateralAgent);
+        vault.proposeRelease(account, R, 1);
+        vm.prank(collateralAgent);
+        vault.withdrawRelease(account, R);
+    }
+
+    function test_TheWholeBalanceIsReleasedOrSold() public {
+        _deposit(10 ether);
+        _propose(10 ether);
+        _skip(RELEASE_DELAY);
+        _release();
+        _eq(vault.balanceOf(account), 0, "released");
+        _deposit(10 ether);
+        _record(10 ether);
+        _sell(10 ether);
+        _eq(vault.balanceOf(account), 0, "sold");
+        _eq(vault.totalCollateral(), 0, "nothing is left");
     }
 
     function test_RevertWhen_ASaleMakesNoSense() public {
@@ -696,6 +726,8 @@ contract CollateralVaultTest is Base {
         vault.setLimits(10 ether, type(uint96).max - 1);
         _eq(vault.releaseLimitPerDay(), 10 ether, "release limit");
         _eq(vault.saleLimitPerDay(), type(uint96).max - 1, "sale limit");
+        vault.setLimits(2, 2);
+        vault.setLimits(type(uint96).max, type(uint96).max);
         uint256[2][4] memory wrong =
             [[uint256(1), 2], [uint256(2), 1], [uint256(1) << 96, 2], [uint256(2), uint256(1) << 96]];
         for (uint256 i = 0; i < 4; ++i) {
@@ -709,15 +741,21 @@ contract CollateralVaultTest is Base {
             [[uint32(0), 1], [uint32(1), 0], [uint32(90 days + 1), 1], [uint32(1), uint32(90 days + 1)]];
         for (uint256 i = 0; i < 4; ++i) {
             vm.expectRevert(ICollateralVault.CollateralVault_InvalidSettings.selector);
-            new CollateralVault(
-                address(manager), saleAddress, ICollateralVault.Safeguards(wrong[i][0], wrong[i][1], 2, 2)
-            );
+            this.deployVault(saleAddress, wrong[i][0], wrong[i][1]);
         }
         vm.expectRevert(ICollateralVault.CollateralVault_InvalidSettings.selector);
-        new CollateralVault(address(manager), address(0), ICollateralVault.Safeguards(1, 1, 2, 2));
-        CollateralVault edge =
-            new CollateralVault(address(manager), saleAddress, ICollateralVault.Safeguards(90 days, 90 days, 2, 2));
+        this.deployVault(address(0), 1, 1);
+        vm.expectEmit();
+        emit ICollateralVault.SaleAddressChanged(address(0), saleAddress);
+        vm.expectEmit();
+        emit ICollateralVault.VaultLimitsSet(2, 2);
+        CollateralVault edge = this.deployVault(saleAddress, 90 days, 90 days);
         _eq(edge.releaseDelay() + edge.noticePeriod(), 180 days, "the longest are accepted");
+    }
+
+    /// @dev A call of its own: see `deploy`.
+    function deployVault(address saleAddress_, uint32 delay, uint32 notice) external returns (CollateralVault) {
+        return new CollateralVault(address(manager), saleAddress_, ICollateralVault.Safeguards(delay, notice, 2, 2));
     }
 
     function test_RevertWhen_TheVaultsManagerIsSwapped() public {
