@@ -6,12 +6,12 @@ GUARD = """
 -- The lines of an entry come in one INSERT and add up to zero in each unit. Judged per statement, so a run that adds a
 -- million lines is judged once; lines for an entry that has some already can only be complete in themselves.
 CREATE FUNCTION lending_posting_balanced() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE found record;
+DECLARE wrong record;
 BEGIN
-    SELECT entry_id, unit, sum(amount) AS total INTO found
+    SELECT entry_id, unit, sum(amount) AS total INTO wrong
     FROM added GROUP BY entry_id, unit HAVING sum(amount) <> 0 LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'entry % does not balance: % %', found.entry_id, found.total, found.unit
+        RAISE EXCEPTION 'entry % does not balance: % %', wrong.entry_id, wrong.total, wrong.unit
             USING ERRCODE = 'check_violation', CONSTRAINT = 'lending_posting_balanced';
     END IF;
     RETURN NULL;
