@@ -13,7 +13,9 @@ contract VaultHandler is Base {
     uint256 public paidIn;
     uint256 public forced;
     bool public leftWhilePaused;
-    uint256 private _ids;
+    /// @dev Account of each release and sale that was asked for; its place, from one, is its id.
+    uint256[] private _proposed;
+    uint256[] private _recorded;
 
     function setUp() public override {
         super.setUp();
@@ -50,30 +52,45 @@ contract VaultHandler is Base {
     }
 
     function release(uint256 a, uint256 amount, uint8 kind) external {
-        bytes32 account = accounts[a % 3];
-        kind = kind % 4;
-        bytes32 id = bytes32(kind == 0 ? ++_ids : 1 + amount % (_ids + 1));
-        if (kind == 0) {
-            _do(collateralAgent, abi.encodeCall(vault.proposeRelease, (account, id, amount % 45 ether)));
+        kind = kind % 6;
+        if (kind < 2) {
+            bytes32 id = _remember(_proposed, a);
+            _do(collateralAgent, abi.encodeCall(vault.proposeRelease, (accounts[a % 3], id, amount % 25 ether)));
+            return;
         }
-        if (kind == 1) _do(collateralAgent, abi.encodeCall(vault.executeRelease, (account, id)));
-        if (kind == 2) _do(collateralAgent, abi.encodeCall(vault.withdrawRelease, (account, id)));
-        if (kind == 3) _do(tokenGuardian, abi.encodeCall(vault.cancelRelease, (account, id)));
+        (bytes32 account, bytes32 known) = _known(_proposed, a);
+        if (kind < 4) _do(collateralAgent, abi.encodeCall(vault.executeRelease, (account, known)));
+        if (kind == 4) _do(collateralAgent, abi.encodeCall(vault.withdrawRelease, (account, known)));
+        if (kind == 5) _do(tokenGuardian, abi.encodeCall(vault.cancelRelease, (account, known)));
     }
 
     function sale(uint256 a, uint256 amount, uint8 kind) external {
-        bytes32 account = accounts[a % 3];
-        kind = kind % 4;
-        bytes32 id = bytes32(kind == 0 ? ++_ids : 1 + amount % (_ids + 1));
-        if (kind == 0) {
+        kind = kind % 6;
+        if (kind < 2) {
+            bytes32 id = _remember(_recorded, a);
             uint48 ends = uint48(_now() + 1 + amount % 3 days);
-            _do(saleRecorder, abi.encodeCall(vault.recordSale, (account, id, amount % 45 ether, ends)));
+            _do(saleRecorder, abi.encodeCall(vault.recordSale, (accounts[a % 3], id, amount % 45 ether, ends)));
+            return;
         }
-        if (kind == 1) {
-            _do(collateralAgent, abi.encodeCall(vault.executeSale, (account, id, (amount >> 128) % 30 ether)));
+        (bytes32 account, bytes32 known) = _known(_recorded, a);
+        if (kind < 4) {
+            uint256 portion = amount % (vault.saleOf(account, known).remaining + 2);
+            _do(collateralAgent, abi.encodeCall(vault.executeSale, (account, known, portion)));
         }
-        if (kind == 2) _do(saleRecorder, abi.encodeCall(vault.withdrawSale, (account, id)));
-        if (kind == 3) _do(tokenGuardian, abi.encodeCall(vault.cancelSale, (account, id)));
+        if (kind == 4) _do(saleRecorder, abi.encodeCall(vault.withdrawSale, (account, known)));
+        if (kind == 5) _do(tokenGuardian, abi.encodeCall(vault.cancelSale, (account, known)));
+    }
+
+    function _remember(uint256[] storage list, uint256 a) private returns (bytes32) {
+        list.push(a % 3);
+        return bytes32(list.length);
+    }
+
+    /// @dev One that was asked for before; mostly one of the newest.
+    function _known(uint256[] storage list, uint256 a) private view returns (bytes32 account, bytes32 id) {
+        if (list.length == 0) return (accounts[0], 0);
+        uint256 number = list.length - (a % (list.length < 4 ? list.length : 4));
+        return (accounts[list[number - 1]], bytes32(number));
     }
 
     /// @dev Borrowers' addresses go round among the three, so what left can be counted.
@@ -92,8 +109,8 @@ contract VaultHandler is Base {
         if (kind == 3) _do(thief, abi.encodeCall(vault.applyBorrowerChange, (account)));
     }
 
-    function guard(bool on) external {
-        if (on) _do(tokenGuardian, abi.encodeCall(vault.pause, ()));
+    function guard(uint8 kind) external {
+        if (kind % 4 == 0) _do(tokenGuardian, abi.encodeCall(vault.pause, ()));
         else _do(council, abi.encodeCall(vault.unpause, ()));
     }
 
