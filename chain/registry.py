@@ -77,6 +77,8 @@ class IssueSeen:
 IssueCheck = Callable[[IssueSeen], bool]
 #: Attest this holder's token again by the actor's key; raises `DomainError` for one that cannot be.
 Reattest = Callable[[str, User, str], "ChainTransaction | None"]
+#: Give the person behind this holder a new wallet with a token of its own, by the actor's key; raises `DomainError`.
+NewWallet = Callable[[str, User, str], "ChainTransaction | None"]
 #: A key took over from another: `(old, new, who asked)`, in the database transaction of the change.
 RotationFollower = Callable[["Signer", "Signer", User | str], object]
 
@@ -87,6 +89,7 @@ class Desk:
     def __init__(self) -> None:
         self._expected: list[IssueCheck] = []
         self._reattest: Reattest | None = None
+        self._new_wallet: NewWallet | None = None
         self.rotation_followers: list[RotationFollower] = []
 
     def register_expected_issue(self, check: IssueCheck) -> IssueCheck:
@@ -100,6 +103,11 @@ class Desk:
         self._reattest = reattest
         return reattest
 
+    def register_new_wallet(self, give: NewWallet) -> NewWallet:
+        """Let `give(holder, actor, reason)` ask for a new wallet for the person behind a holder."""
+        self._new_wallet = give
+        return give
+
     def register_rotation(self, follower: RotationFollower) -> RotationFollower:
         """Let `follower` know when a key of ours took over from another."""
         if follower not in self.rotation_followers:
@@ -109,6 +117,10 @@ class Desk:
     def is_expected(self, issue: IssueSeen) -> bool:
         """Whether any app stands behind this issue."""
         return any(check(issue) for check in self._expected)
+
+    @property
+    def new_wallet(self) -> NewWallet | None:
+        return self._new_wallet
 
     @property
     def reattest(self) -> Reattest | None:

@@ -60,3 +60,14 @@ def give_officer_the_new_key(old: Signer, new: Signer, actor: User | str) -> Non
     """An officer whose attesting key we hold attests with the new one from now on."""
     for key in OfficerKey.objects.filter(address=old.address).select_related("user"):
         wallets.set_officer_key(user=key.user, address=new.address, signer=new, actor=actor)
+
+
+@desk.register_new_wallet
+def give_new_wallet(holder: str, actor: User, _reason: str) -> ChainTransaction | None:
+    """A new wallet with a token of its own for the person behind `holder`, attested with the actor's own key."""
+    with transaction.atomic():
+        request = own_wallets.give_custody_wallet(holder=holder, officer=actor)
+        if request.state in WalletRequest.OPEN:
+            attestations.attest_wallet(request_id=request.pk, officer=actor)
+    request.refresh_from_db()
+    return request.transaction

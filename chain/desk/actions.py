@@ -32,6 +32,7 @@ Step = ResponseStep.Kind
 _MOST: Final = 12
 #: Sound verifications attested again in one go.
 REATTEST_BATCH: Final = 20
+_KEY_STOLEN: Final = (Kind.CUSTODY_OUTFLOW, Kind.KEY_REPORTED)
 _ACT_ON_HOLDERS: Final = (Kind.CUSTODY_OUTFLOW, Kind.VELOCITY, Kind.KEY_REPORTED)
 
 
@@ -74,6 +75,7 @@ class Scene:
     signers: dict[str, str]  # address → role, of every key of the platform's, replaced ones too
     replaceable: frozenset[str]  # keys in use that hold a role on the chain
     issuer: str  # the key that issues now
+    custody: frozenset[str]  # of the people concerned, whose keys we keep
     distrusted: dict[str, datetime]
     operations: list[ScheduledOperation]
     steps: list[ResponseStep]
@@ -86,6 +88,11 @@ class Scene:
     @property
     def addresses(self) -> list[str]:
         return [*self.victims, *self.suspects]
+
+    @property
+    def stolen_wallets(self) -> list[str]:
+        """Holders' own keys that seem to be in wrong hands."""
+        return [each for each in self.victims if self.alarm.kind in _KEY_STOLEN and each == self.alarm.holder]
 
     def holding(self, token: str, holder: str) -> Holding | None:
         return next((row for row in self.holdings if (row.token, row.holder) == (token, holder)), None)
@@ -126,6 +133,11 @@ def scene_of(alarm: Alarm) -> Scene:
         states={row.token: row for row in TokenState.objects.filter(chain_id=chain_id, token__in=tokens)},
         signers=signers,
         replaceable=frozenset(key.address for key in keys if can_be_replaced(key)),
+        custody=frozenset(
+            Signer.objects.filter(chain_id=chain_id, role="custody", address__in=victims).values_list(
+                "address", flat=True
+            )
+        ),
         issuer=next((k.address for k in keys if k.role == SignerRole.SBT_ISSUER and can_be_replaced(k)), ""),
         distrusted=dict(Distrust.objects.filter(chain_id=chain_id).values_list("key", "since")),
         operations=scheduled_operations(at=timezone.now()),
@@ -292,7 +304,8 @@ def _on_holders(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
                 f"suspend:{address}",
                 _("Suspend the verification of %(holder)s") % {"holder": _named(address, names)},
                 partial(_call, response.suspend_holder_sbt, scene.alarm, holder=address),
-                recommended=recommended,
+                # A victim's freeze is enough, and a suspended person cannot be given a new wallet.
+                recommended=recommended and is_suspect,
             )
 
 
@@ -365,11 +378,12 @@ _ADMINISTRATOR: Final = (Role.ADMINISTRATOR,)
 
 
 def restoring(scene: Scene, names: dict[str, str]) -> list[Action]:
-    """The way back, in its order: replace the key, issue again, attest again, bring units back, unfreeze, lift."""
+    """The way back, in its order: replace keys, issue and attest again, new wallets, bring units back, unfreeze, lift."""
     return [
         *_rotating(scene, names),
         *_resuming(scene),
         *_reattesting(scene),
+        *_new_wallets(scene, names),
         *_executing(scene, names),
         *_returning(scene, names),
         *_unfreezing(scene, names),
@@ -456,6 +470,38 @@ def _reattesting_waits_for(scene: Scene) -> str:
     return str(_("when verifications are issued again")) if scene.issuance_paused else ""
 
 
+def _new_wallets(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
+    """Whose own key is stolen gets another wallet: what came back to the old one would be taken again."""
+    for old in scene.stolen_wallets:
+        others = [each for each in wallets_of_same_person(old) if each != old]
+        sbt = scene.sbts.get(old)
+        if not others and not scene.done(Step.NEW_WALLET) and old in scene.custody and sbt is not None:
+            yield Action(
+                f"wallet:{old}",
+                _("Give %(holder)s a new wallet, attested with your own key") % {"holder": _named(old, names)},
+                partial(_call, response.give_new_wallet, scene.alarm, holder=old),
+                roles=(Role.KYC_OFFICER,),
+                waits=_("when their suspension is lifted; what they hold stays frozen") if sbt.suspended else "",
+            )
+        for new in others[:1]:
+            yield from _admitting(scene, names, old, new)
+
+
+def _admitting(scene: Scene, names: dict[str, str], old: str, new: str) -> Iterable[Action]:
+    asked = {(step.token, step.target) for step in scene.done(Step.ADMIT)}
+    known = Holding.objects.filter(chain_id=settings.CHAIN_ID, holder=new, admitted_sbt__gt=0)
+    admitted = set(known.values_list("token", flat=True))
+    for row in scene.holdings:
+        if row.holder == old and row.token not in admitted and (row.token, new) not in asked:
+            yield Action(
+                f"admit:{new}:{row.token}",
+                _("Admit the new wallet %(holder)s to %(security)s")
+                % {"holder": _named(new, names), "security": _named(row.token, names)},
+                partial(_call, response.admit_new_wallet, scene.alarm, holder=new, former=old, token=row.token),
+                roles=_ADMINISTRATOR,
+            )
+
+
 def _executing(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
     status = chain_status()
     now = max(filter(None, [timezone.now(), status.indexed_at]))
@@ -463,13 +509,15 @@ def _executing(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
     standing = {(each.target, each.data): each for each in scene.operations}
     for step in scene.done(Step.SCHEDULE):
         operation = standing.get((step.data["to"], step.data["calldata"]))
-        if step.pk not in executed and operation is not None and operation.ready_at <= now:
+        if step.pk not in executed and operation is not None:
+            ready = operation.ready_at <= now
             yield Action(
                 f"execute:{step.pk}",
                 _("Carry out what was announced: %(what)s") % {"what": step_words(step, names)},
                 partial(_execute, step),
-                recommended=True,
+                recommended=ready,
                 roles=_ADMINISTRATOR,
+                waits="" if ready else str(_("when its waiting time is over")),
             )
 
 
@@ -478,49 +526,71 @@ def _execute(step: ResponseStep, actor: User, _reason: str) -> ResponseStep:
 
 
 def _returning(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
-    """Units that a theft moved and that are still where they went, back to their holder or another wallet of theirs."""
+    """Units that a theft moved and that are still where they went, back to their holder or another wallet of theirs.
+
+    What is left on a wallet whose key is stolen follows to the new one.
+    """
     announced = {(step.token, step.target) for step in scene.done(Step.SCHEDULE) if "units" in step.data}
     for token in scene.tokens:
-        for suspect in scene.suspects:
-            row = scene.holding(token, suspect)
-            if row is None or not row.units or (token, suspect) in announced:
+        for holder in [*scene.suspects, *scene.stolen_wallets]:
+            row = scene.holding(token, holder)
+            if row is None or not row.units or (token, holder) in announced:
                 continue
-            moved = sum(int(move["units"]) for move in scene.moves if move["to"] == suspect)
-            units = min(int(row.units), moved)
-            source = next((move["from"] for move in scene.moves if move["to"] == suspect), "")
-            if not units:
-                continue
-            if source == ZERO_ADDRESS:
-                yield _announcement(
-                    f"burn:{suspect}:{token}",
-                    _("Announce: burn %(units)s wrongly credited units of %(holder)s")
-                    % {"units": f"{units:,}", "holder": _named(suspect, names)},
-                    partial(_call, response.schedule_burn, scene.alarm, token=token, holder=suspect, units=units),
-                )
-                continue
-            for owner in wallets_of_same_person(source):
-                yield _announcement(
-                    f"return:{suspect}:{owner}:{token}",
-                    _("Announce: move %(units)s units of %(holder)s back to %(owner)s")
-                    % {
-                        "units": f"{units:,}",
-                        "holder": _named(suspect, names),
-                        "owner": _named(owner, names),
-                    },
-                    partial(
-                        _call,
-                        response.schedule_forced_transfer,
-                        scene.alarm,
-                        token=token,
-                        holder=suspect,
-                        recipient=owner,
-                        units=units,
-                    ),
-                )
+            if holder in scene.suspects:
+                yield from _taking_back(scene, names, token, holder, int(row.units))
+            else:
+                owners = [each for each in wallets_of_same_person(holder) if each != holder]
+                yield from _moving(scene, names, token, holder, owners[:1], int(row.units))
 
 
-def _announcement(code: str, label: str, run: Callable[[User, str], object]) -> Action:
-    return Action(code, label, run, roles=_ADMINISTRATOR)
+def _taking_back(scene: Scene, names: dict[str, str], token: str, suspect: str, held: int) -> Iterable[Action]:
+    """Only as much as the theft brought: what a suspect held before is theirs until a court says otherwise."""
+    units = min(held, sum(int(move["units"]) for move in scene.moves if move["to"] == suspect))
+    source = next((move["from"] for move in scene.moves if move["to"] == suspect), "")
+    if not units:
+        return
+    if source == ZERO_ADDRESS:
+        yield _announcement(
+            f"burn:{suspect}:{token}",
+            _("Announce: burn %(units)s wrongly credited units of %(holder)s")
+            % {"units": f"{units:,}", "holder": _named(suspect, names)},
+            partial(_call, response.schedule_burn, scene.alarm, token=token, holder=suspect, units=units),
+        )
+        return
+    owners = wallets_of_same_person(source)
+    if source in scene.stolen_wallets:
+        # To a wallet whose key is stolen only where there is no other and will be none.
+        owners = [each for each in owners if each != source] or ([] if source in scene.custody else owners)
+    yield from _moving(scene, names, token, suspect, owners, units)
+
+
+def _moving(
+    scene: Scene, names: dict[str, str], token: str, holder: str, owners: Sequence[str], units: int
+) -> Iterable[Action]:
+    """Announce that `units` go to one of `owners`; to one that the security does not take yet, once it does."""
+    for owner in owners:
+        is_admitted = Holding.objects.filter(
+            chain_id=settings.CHAIN_ID, token=token, holder=owner, admitted_sbt__gt=0
+        ).exists()
+        yield _announcement(
+            f"return:{holder}:{owner}:{token}",
+            _("Announce: move %(units)s units of %(holder)s back to %(owner)s")
+            % {"units": f"{units:,}", "holder": _named(holder, names), "owner": _named(owner, names)},
+            partial(
+                _call,
+                response.schedule_forced_transfer,
+                scene.alarm,
+                token=token,
+                holder=holder,
+                recipient=owner,
+                units=units,
+            ),
+            waits="" if is_admitted else str(_("when that wallet is admitted")),
+        )
+
+
+def _announcement(code: str, label: str, run: Callable[[User, str], object], *, waits: str = "") -> Action:
+    return Action(code, label, run, roles=_ADMINISTRATOR, waits=waits)
 
 
 def wallets_of_same_person(address: str) -> list[str]:

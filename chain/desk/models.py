@@ -124,6 +124,8 @@ class ResponseStep(models.Model):
         SCHEDULE = "schedule", _("Announce")
         EXECUTE = "execute", _("Carry out what was announced")
         REATTEST = "reattest", _("Attest again")
+        NEW_WALLET = "new_wallet", _("Give a new wallet")
+        ADMIT = "admit", _("Admit the new wallet")
         ROTATE = "rotate", _("Replace the key")
         PAUSE_COLLATERAL = "pause_collateral", _("Pause returns and sales of collateral")
         STOP_RELEASE = "stop_release", _("Stop a return of collateral")

@@ -65,6 +65,7 @@ def _scene(request: HttpRequest, alarm_id: int) -> tuple[Alarm, Scene, dict[str,
     alarm = get_object_or_404(Alarm.objects.prefetch_related("evidence").select_related("closed_by"), pk=alarm_id)
     scene = actions.scene_of(alarm)
     addresses = {alarm.key, alarm.holder, *scene.addresses, *scene.tokens, *scene.issuers}
+    addresses |= {each for stolen in scene.stolen_wallets for each in actions.wallets_of_same_person(stolen)}
     addresses |= {each for step in scene.steps for each in (step.target, step.token, step.data.get("recipient", ""))}
     addresses |= {move[side] for move in scene.moves for side in ("from", "to")}
     addresses |= {value for row in alarm.evidence.all() for value in row.args.values() if _is_address(value)}

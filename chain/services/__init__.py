@@ -20,6 +20,7 @@ from chain.services.outbox import enqueue, request_cancellation
 from chain.services.reconciler import run_reconcile_sweep
 from chain.services.reconciliation import run_reconciliation
 from chain.services.response import (
+    admit_new_wallet,
     cancel_operation,
     cancel_recovery,
     dismiss_holder,
@@ -29,6 +30,7 @@ from chain.services.response import (
     execute_scheduled,
     execute_unfreeze,
     freeze_holder,
+    give_new_wallet,
     lift_pause,
     lift_suspension,
     pause_issuance,
@@ -48,6 +50,7 @@ from chain.services.rotation import replace_key
 from chain.services.submitter import run_submit_sweep
 
 __all__ = [
+    "admit_new_wallet",
     "cancel_borrower_change",
     "cancel_operation",
     "cancel_recovery",
@@ -66,6 +69,7 @@ __all__ = [
     "execute_scheduled",
     "execute_unfreeze",
     "freeze_holder",
+    "give_new_wallet",
     "import_signer",
     "lift_collateral_pause",
     "lift_pause",

@@ -504,15 +504,62 @@ def reattest_batch(
     return steps
 
 
+@transaction.atomic
+def give_new_wallet(*, holder: str, actor: User, reason: str, alarm: Alarm | None = None) -> ResponseStep:
+    """Ask for a new wallet, attested with the actor's own key, for the person whose key is stolen.
+
+    Raises `ResponseRefused` where that cannot be: the person is suspended, or keeps their own key.
+    """
+    _require(actor, Role.KYC_OFFICER)
+    if desk.new_wallet is None:
+        raise ResponseRefused(_("Nothing here can attest. Nothing was changed."), code="chain.response.no_attesting")
+    try:
+        row = desk.new_wallet(holder, actor, reason)
+    except DomainError as error:
+        raise ResponseRefused(error.message, code="chain.response.new_wallet_refused", holder=holder) from error
+    return _record_reattestation(holder, row, actor=actor, reason=reason, alarm=alarm, kind=Kind.NEW_WALLET)
+
+
+def admit_new_wallet(
+    *, holder: str, former: str, token: str, actor: User, reason: str, alarm: Alarm | None = None
+) -> ResponseStep:
+    """Admit `holder` to a security because another wallet of the same person, `former`, stands on it.
+
+    Only ever another wallet of one who holds it or is admitted: the desk opens no security to anybody new.
+    """
+    require_restorer(actor)
+    if not is_same_person(holder, former) or token not in tokens_of(former):
+        raise ResponseRefused(
+            _("This is no other wallet of somebody who stands on this security. Nothing was changed."),
+            code="chain.response.not_same_person",
+        )
+    plan = _Plan(Kind.ADMIT, operations.admit(token, [holder]), SignerRole.TOKEN_AGENT, target=holder, token=token)
+    admitted = Holding.objects.filter(chain_id=settings.CHAIN_ID, token=token, holder=holder, admitted_sbt__gt=0)
+    return _take(plan, actor=actor, reason=reason, alarm=alarm, is_so=admitted.exists)
+
+
+def is_same_person(one: str, other: str) -> bool:
+    """Whether two addresses carry verifications of one subject, as indexed."""
+    rows = SbtRecord.objects.filter(chain_id=settings.CHAIN_ID, address__in=[one, other], revoked=False)
+    subjects = list(rows.values_list("subject", flat=True))
+    return one != other and len(subjects) == len({one, other}) and len(set(subjects)) == 1
+
+
 def _record_reattestation(
-    holder: str, row: ChainTransaction | None, *, actor: User, reason: str, alarm: Alarm | None
+    holder: str,
+    row: ChainTransaction | None,
+    *,
+    actor: User,
+    reason: str,
+    alarm: Alarm | None,
+    kind: str = Kind.REATTEST,
 ) -> ResponseStep:
     step = ResponseStep.objects.create(
         chain_id=settings.CHAIN_ID,
-        kind=Kind.REATTEST,
+        kind=kind,
         # Another app follows that transaction, so this step is recorded as handed over.
         state=State.DONE,
-        fingerprint=hashlib.sha256(f"reattest:{holder}:{row.pk if row else 0}".encode()).hexdigest(),
+        fingerprint=hashlib.sha256(f"{kind}:{holder}:{row.pk if row else 0}".encode()).hexdigest(),
         target=holder,
         data={"transaction": row.pk if row else None},
         reason=reason.strip()[:300],

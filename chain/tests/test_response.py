@@ -10,15 +10,16 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
+from chain import attestation as attestations
 from chain import operations, selectors, services
 from chain.desk.models import Alarm, ResponseStep
 from chain.desk.selectors import scheduled_operations
 from chain.exceptions import PolicyViolation
 from chain.gateway import gateway
-from chain.models import ChainTransaction
+from chain.models import ChainTransaction, SbtRecord
 from chain.services.response import ResponseRefused
 from chain.tests.conftest import Scene
-from chain.tests.test_main_job import ask, issue
+from chain.tests.test_main_job import ask, attest, issue
 from chain.types import Restriction, SignerRole, Standing
 from portal.exceptions import NotPermitted
 from portal.models import AuditEntry, Role
@@ -94,8 +95,9 @@ def test_stolen_units_go_back_by_a_forced_transfer_after_its_wait(scene: Scene) 
         actor=scene.administrator,
         reason="police report 12",
     )
-    with pytest.raises(ResponseRefused, match="not announced"):
+    with pytest.raises(ResponseRefused) as refused:
         services.execute_forced_transfer(step=announced, actor=scene.administrator)
+    assert refused.value.code == "chain.response.not_scheduled"
     scene.settle()
     assert [each.function for each in scheduled_operations()] == ["SecurityToken.forcedTransfer"]
     scene.platform.node.pass_time(5)
@@ -222,3 +224,43 @@ def test_the_controller_announces_its_own_functions_on_securities_only(scene: Sc
     ):
         with pytest.raises(PolicyViolation), transaction.atomic():
             ask(operations.schedule_call(call), controller, f"scene:{next(_keys)}")
+
+
+# --- another wallet of the same person --------------------------------------------------------------------------
+
+
+def second_wallet(scene: Scene, holder: str) -> str:
+    """Somebody's second wallet: a verification of the same subject."""
+    subject = bytes.fromhex(SbtRecord.objects.get(address=holder).subject[2:])
+    wallet = services.create_custody_signer(label="second").address
+    attestor = scene.platform.signer(SignerRole.ATTESTOR)
+    attested = attest(scene.platform, wallet, subject=subject)
+    call = operations.issue_sbt(attested, attestor.address, attestations.sign(attested, attestor))
+    scene.ask(call, SignerRole.SBT_ISSUER)
+    services.run_index_step()
+    return wallet
+
+
+def test_a_new_wallet_of_a_holder_is_admitted_where_the_old_one_stands(scene: Scene) -> None:
+    services.run_index_step()
+    wallet = second_wallet(scene, scene.alice.address)
+    step = services.admit_new_wallet(
+        holder=wallet, former=scene.alice.address, token=scene.token, actor=scene.administrator, reason="stolen key"
+    )
+    scene.settle()
+    assert fresh(step).state == State.DONE
+    assert gateway().is_admitted(scene.token, wallet)
+
+
+def test_the_desk_admits_nobody_else(scene: Scene) -> None:
+    services.run_index_step()
+    wallet = second_wallet(scene, scene.alice.address)
+    for former in (scene.bob.address, wallet, "0x" + "9" * 40):
+        with pytest.raises(ResponseRefused):
+            services.admit_new_wallet(
+                holder=wallet, former=former, token=scene.token, actor=scene.administrator, reason="friend"
+            )
+    with pytest.raises(NotPermitted):
+        services.admit_new_wallet(
+            holder=wallet, former=scene.alice.address, token=scene.token, actor=scene.duty, reason="mine"
+        )

@@ -19,7 +19,13 @@ from kyc.services.evidence import (
 )
 from kyc.services.lifecycle import activate_due, announce_reviews, expire_due, reinstate, revoke, suspend
 from kyc.services.notices import send_due_notices
-from kyc.services.own_wallets import ask_for_proof, decline_wallet, link_wallet, person_signing_in
+from kyc.services.own_wallets import (
+    ask_for_proof,
+    decline_wallet,
+    give_custody_wallet,
+    link_wallet,
+    person_signing_in,
+)
 from kyc.services.review import claim, confirm, decide, release
 from kyc.services.screening import (
     decide_hit,
@@ -47,6 +53,7 @@ __all__ = [
     "decline_wallet",
     "delete_evidence",
     "expire_due",
+    "give_custody_wallet",
     "link_wallet",
     "load_sanctions_list",
     "open_custody_wallet",

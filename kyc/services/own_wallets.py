@@ -242,6 +242,40 @@ def request_token(*, record: AttestationRecord, officer: User) -> WalletRequest:
 
 
 @transaction.atomic
+def give_custody_wallet(*, holder: str, officer: User) -> WalletRequest:
+    """REQUESTED: a further wallet that we keep, for the verified person whose wallet `holder` is in wrong hands.
+
+    Once its token is final it is the person's primary wallet; the old one stays theirs, with what is still on it. Asked
+    again before that, it is the same one. Raises `WalletRefused` for somebody who keeps their own key, or is suspended.
+    """
+    require_officer(officer)
+    old = Wallet.objects.filter(address=holder).select_related("user").first()
+    if old is None or old.kind != Wallet.Kind.CUSTODY:
+        raise WalletRefused(
+            _("We do not keep the key of this wallet: its owner adds another one. Nothing was changed."),
+            code="kyc.wallet.own_key",
+        )
+    User.objects.select_for_update().get(pk=old.user_id)
+    _verified_application(old.user)
+    known = WalletRequest.objects.filter(wallet__user=old.user, wallet__kind=Wallet.Kind.CUSTODY)
+    under_way = known.exclude(state__in=[State.FINAL, State.DECLINED]).first()
+    if under_way is not None:
+        return under_way
+    signer = chain_services.create_custody_signer(label=f"user {old.user_id}")
+    wallet = Wallet.objects.create(user=old.user, address=signer.address, kind=Wallet.Kind.CUSTODY, signer=signer)
+    request = WalletRequest.objects.create(wallet=wallet)
+    audit.record(
+        action="kyc.wallet.opened",
+        subject_type="kyc.wallet",
+        subject_id=wallet.pk,
+        actor=officer,
+        to_state=request.state,
+        data={"address": wallet.address, "user": old.user_id, "kind": wallet.kind, "replaces": holder},
+    )
+    return request
+
+
+@transaction.atomic
 def decline_wallet(*, request_id: int, officer: User, reason: str) -> WalletRequest:
     """REQUESTED | FAILED → DECLINED, with the reason. The address stays the person's; it gets no token."""
     request = locked_request(request_id)
@@ -306,12 +340,20 @@ def _arrived(request: WalletRequest) -> None:
         # Asked of this address alone: the index does not know its token yet.
         _follow(application, "suspend", f"arrived:{request.attempt}", request.wallet.address)
     elif request.state == State.FINAL:
+        _make_primary(request.wallet)
         notify(
             application=application,
             template="wallet_token",
             key=f"{request.wallet_id}:{request.attempt}",
             wallet=request.wallet.address,
         )
+
+
+def _make_primary(wallet: Wallet) -> None:
+    """A further wallet that we keep is there because the key of the one before is in wrong hands: it takes its place."""
+    if wallet.kind == Wallet.Kind.CUSTODY and not wallet.is_primary:
+        Wallet.objects.filter(user=wallet.user_id, is_primary=True).update(is_primary=False)
+        Wallet.objects.filter(pk=wallet.pk).update(is_primary=True)
 
 
 #: What the person's first token goes through, their other tokens go through too.

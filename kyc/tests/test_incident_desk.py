@@ -12,12 +12,16 @@ from chain.desk.models import Alarm, ResponseStep
 from chain.gateway import gateway
 from chain.models import Signer
 from chain.registry import desk
+from chain.services import response
 from chain.services.alarms import start_watching_here
 from chain.services.response import ResponseRefused
 from chain.types import SignerRole, Standing
 from kyc import services
-from kyc.models import Decision, OfficerKey
+from kyc.models import Decision, OfficerKey, Wallet
 from kyc.tests.conftest import address
+from portal.exceptions import NotPermitted
+from portal.models import Role
+from portal.testing import make_person
 
 pytestmark = [pytest.mark.django_db, pytest.mark.chain]
 
@@ -90,3 +94,35 @@ def test_an_officer_whose_key_was_replaced_attests_with_the_new_one(watched, act
         tell(old, new, reviewer)
     key = OfficerKey.objects.get(user=reviewer)
     assert (key.address, key.signer) == (new.address, new)
+
+
+def test_a_person_whose_wallet_was_stolen_gets_another_that_takes_its_place(
+    watched, active, reviewer, platform, settle
+):
+    spare = Signer.objects.filter(role=SignerRole.ATTESTOR).order_by("-pk")[0]
+    services.set_officer_key(user=reviewer, address=spare.address, actor="test", signer=spare)
+    old = address(active)
+    step = chain_services.give_new_wallet(holder=old, actor=reviewer, reason="stolen")
+    again = chain_services.give_new_wallet(holder=old, actor=reviewer, reason="stolen")
+    assert step.data == again.data
+    new = Wallet.objects.get(user=active.user, is_primary=False).address
+    assert address(active) == old
+    settle()
+    assert address(active) == new
+    assert gateway().standing(new) in (Standing.EFFECTIVE, Standing.PENDING)
+    assert response.is_same_person(old, new)
+    assert look() == []
+
+
+def test_nobody_suspended_gets_a_new_wallet(watched, active, reviewer, platform, settle):
+    chain_services.suspend_holder_sbt(holder=address(active), actor=reviewer, reason="stolen")
+    settle()
+    with pytest.raises(ResponseRefused):
+        chain_services.give_new_wallet(holder=address(active), actor=reviewer, reason="stolen")
+    assert Wallet.objects.filter(user=active.user).count() == 1
+
+
+def test_only_kyc_officers_give_wallets(watched, active, settle):
+    administrator = make_person("chief@musubi.example", role=Role.ADMINISTRATOR)
+    with pytest.raises(NotPermitted):
+        chain_services.give_new_wallet(holder=address(active), actor=administrator, reason="stolen")
