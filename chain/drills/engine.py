@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db import transaction
+from django.db.models import Q
 
+from chain import services
+from chain.desk.models import Alarm
 from chain.drills.defence import CALLED_SECONDS, Defence
 from chain.drills.keys import Key
 from chain.drills.record import (
@@ -27,6 +30,7 @@ from chain.drills.record import (
 )
 from chain.drills.thief import QUIET, Move, Thief, Try
 from chain.drills.world import DAY, HOUR, DrillBroken, World
+from chain.services.alarms import start_watching_here
 
 #: How the thief goes about it.
 HURRIED: Final = "hurried"
@@ -55,6 +59,8 @@ class Scene:
         self.observer = observer or Silent()
         self.result = Result(code, mode)
         self.began = world.now()
+        start_watching_here()
+        self.last_alarm = Alarm.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         self.defence = Defence(world, self.note, without=without)
         self.thief = Thief(world, [])
         self.result.before = holdings(world)
@@ -108,13 +114,30 @@ class Scene:
     # --- the usual order ---------------------------------------------------------------------------------------------
 
     def detect(self) -> None:
-        """Read the index; the time from the first theft to here is what detecting took."""
+        """Look at the desk; the time from the first theft to its first alarm there, or a report, is what detecting took.
+
+        The response goes by the index, alarm or none: what the index shows and no rule alarms about is written down.
+        """
         findings = self.defence.notice()
+        alarms = self._alarms()
         since = self.thief.first_at or self.world.now()
-        if findings.logs or self.defence.reported:
+        if alarms or self.defence.reported:
             self.result.detect = self.result.detect or Span(max(self.world.now() - since, 0), len(self.thief.sent))
-            self.result.alarms = sorted({log.event for log in findings.logs})
-            self.note(PLATFORM, "detected", events=", ".join(self.result.alarms) or "report")
+        self.result.alarms = sorted({*self.result.alarms, *alarms})
+        if alarms:
+            self.note(PLATFORM, "alarmed", alarms=alarms)
+        elif findings.logs and not self.result.alarms:
+            self.note(PLATFORM, "unalarmed", events=", ".join(sorted({log.event for log in findings.logs})))
+
+    def _alarms(self) -> list[str]:
+        """Kinds of the alarms at the desk that the thief's transactions raised, or that no transaction stands behind.
+
+        The officers' own wallets raise alarms too, for they act past the outbox: those are no detection.
+        """
+        services.run_alarm_sweep()
+        opened = Alarm.objects.filter(pk__gt=self.last_alarm)
+        theirs = Q(evidence__transaction_hash__in=self.thief.sent) | Q(evidence__transaction_hash="")
+        return sorted(set(opened.filter(theirs).values_list("kind", flat=True)))
 
     def contain(self) -> None:
         watch = _Watch(self)

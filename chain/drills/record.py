@@ -53,11 +53,16 @@ class Result:
     failures: list[str] = field(default_factory=list)
 
     @property
+    def is_silent(self) -> bool:
+        """Something of the thief's went through, and no alarm at the desk told of it."""
+        return any(each.done for each in self.tries) and not self.alarms
+
+    @property
     def passed(self) -> bool:
         return not self.failures and self.lost_units == 0
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"passed": self.passed}
+        return asdict(self) | {"passed": self.passed, "silent": self.is_silent}
 
 
 class Observer(Protocol):

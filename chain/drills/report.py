@@ -40,6 +40,11 @@ def totals(results: Sequence[Result]) -> Totals:
     return Totals(passed, len(by_number) - passed, sum(result.lost_units for result in results))
 
 
+def silent(results: Sequence[Result]) -> list[str]:
+    """Played drills in which something went through that raised no alarm, by number and way of acting."""
+    return [f"{result.code}/{result.mode}" for result in results if result.is_silent]
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One played drill as the page shows it."""
@@ -61,6 +66,10 @@ class Row:
     @property
     def mode(self) -> str:
         return wording.mode_words(self.result.mode)
+
+    @property
+    def alarms(self) -> str:
+        return ", ".join(wording.alarm_words(kind) for kind in self.result.alarms)
 
     @property
     def tried(self) -> int:
@@ -145,6 +154,7 @@ def as_json(results: Sequence[Result], *, began: datetime, profile: str) -> dict
         "passed": summary.passed,
         "failed": summary.failed,
         "lost_units": summary.lost_units,
+        "silent": silent(results),
         "drills": [result.as_json() | {"title": wording.title(result.code)} for result in results],
     }
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from chain.desk.models import Alarm
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
@@ -63,7 +65,10 @@ STEPS: Final[Mapping[str, str]] = {
     "announced": gettext_noop("%(count)s operations were announced."),
     "raced": gettext_noop("%(count)s calls were sent into the block of the first response; %(won)s went through."),
     "reported": gettext_noop("%(who)s reported the key as stolen."),
-    "detected": gettext_noop("The index shows what no transaction of ours explains: %(events)s."),
+    "alarmed": gettext_noop("Alarms at the incident desk: %(alarms)s."),
+    "unalarmed": gettext_noop(
+        "The index shows what no transaction of ours explains, but no alarm was raised: %(events)s."
+    ),
     "paused": gettext_noop("The guardian paused the security."),
     "distrusted": gettext_noop("The guardian distrusted a key: %(key)s."),
     "suspended": gettext_noop("The guardian suspended the SBT of %(who)s."),
@@ -119,4 +124,11 @@ def actor_words(actor: str) -> str:
 
 def step_words(text: str, values: Mapping[str, Any]) -> str:
     """The sentence of one step, in the language in force."""
+    if "alarms" in values:
+        values = {**values, "alarms": ", ".join(map(alarm_words, values["alarms"]))}
     return _(STEPS[text]) % values
+
+
+def alarm_words(kind: str) -> str:
+    """What the desk calls this kind of alarm."""
+    return str(Alarm.Kind(kind).label)

@@ -136,6 +136,21 @@ def test_a_drill_counts_once_whatever_the_ways_it_was_played_in() -> None:
     )
 
 
+def test_detecting_is_what_the_desk_shows(world: World) -> None:
+    result = run_one(world, named(["D5"])[0], HURRIED)
+    assert "unapproved_issue" in result.alarms
+    assert result.detect is not None
+    assert [step.values["alarms"] for step in result.steps if step.text == "alarmed"]
+
+
+def test_a_theft_without_an_alarm_is_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chain.services.alarms.signs_in", lambda logs: [])
+    result = run_one(world, named(["D5"])[0], HURRIED)
+    assert (result.alarms, result.is_silent, result.detect) == ([], True, None)
+    assert report.silent([result]) == ["D5/hurried"]
+    assert any(step.text == "unalarmed" for step in result.steps)
+
+
 def test_the_response_goes_by_the_index_alone(world: World) -> None:
     scene = Scene(world, "D6", HURRIED)
     assert isinstance(scene.defence, Defence)

@@ -55,6 +55,8 @@ class Command(BaseCommand):
             page, data = report.write(results, directory, began=began, profile="drill")
         summary = report.totals(results)
         self.stdout.write(f"report: {page}\n        {data}")
+        silent = report.silent(results)
+        self.stdout.write(f"went through without an alarm: {', '.join(silent) or 'none'}")
         self.stdout.write(summary.line())
         self.stdout.flush()
         if summary.failed or summary.lost_units or not results:
@@ -70,7 +72,8 @@ class Summary(Silent):
     def end(self, result: Result) -> None:
         verdict = "passed" if result.passed else "FAILED"
         figures = f"most held by the thief {result.most_held_by_thief}, lost {result.lost_units}"
-        self.out.write(f"{result.code:8} {result.mode:8} {verdict}  {figures}")
+        alarms = ", ".join(result.alarms) or ("NO ALARM" if result.is_silent else "-")
+        self.out.write(f"{result.code:8} {result.mode:8} {verdict}  {figures}, alarms: {alarms}")
         for failure in result.failures:
             self.out.write(f"         {failure}")
         self.out.flush()
