@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chain.types import Category, Restriction, Standing
+from chain.types import Category, ChainRole, Restriction, Standing
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = ROOT / "contracts" / "src" / "libraries"
@@ -48,7 +48,11 @@ def test_restrictions_have_the_contracts_numbers() -> None:
     assert found == {}
 
 
-@pytest.mark.parametrize("contract", ["AccessManager", "InvestorSBT", "SecurityToken"])
+def test_roles_have_the_contracts_numbers() -> None:
+    assert constants(LIBRARIES.parent / "Roles.sol", "Roles") == {r.name: r.value for r in ChainRole}
+
+
+@pytest.mark.parametrize("contract", ["AccessManager", "InvestorSBT", "SecurityToken", "CollateralVault"])
 def test_each_contract_fits_what_a_chain_accepts(contract: str) -> None:
     artifact = json.loads((ROOT / "chain" / "abi" / f"{contract}.json").read_text())
     creation = (len(artifact["bytecode"]) - 2) // 2

@@ -306,6 +306,38 @@ def test_another_borrowers_address_takes_schedule_and_notice(vault: Vault) -> No
     assert now == other
 
 
+def test_another_sale_address_takes_the_admins_officers_and_the_notice(vault: Vault) -> None:
+    other = PrivateKey(secrets.token_bytes(32)).public_key.to_checksum_address()
+    call = operations.announce_sale_address(other)
+    services.request(role=SignerRole.ADMIN, call=call, idempotency_key="sale", purpose="test")
+    vault.settle()
+    row = vault.ask(operations.apply_sale_address(), SignerRole.COLLATERAL_AGENT)
+    if row.state == ChainTransaction.State.REFUSED:  # the notice of the test's profile is one second
+        vault.platform.node.pass_time(2)
+        vault.ask(operations.apply_sale_address(), SignerRole.COLLATERAL_AGENT)
+    assert gateway().read("CollateralVault", vault.address, "saleAddress") == (other,)
+
+
+def test_the_council_stops_another_sale_address_from_the_desk(vault: Vault) -> None:
+    from chain.desk.actions import carry_out, containing, scene_of
+    from portal.models import Role
+    from portal.testing import make_person
+
+    timelock = selectors.contract_address(Contract.Kind.TIMELOCK)
+    thief = PrivateKey(secrets.token_bytes(32)).public_key.to_checksum_address()
+    # As if the admin's officers had been robbed: announced past the outbox.
+    vault.send(vault.address, 0, operations.announce_sale_address(thief).data, sender=timelock)
+    vault.index()
+    services.run_alarm_sweep()
+    alarm = Alarm.objects.get()
+    assert (alarm.kind, alarm.severity) == (Alarm.Kind.POWER_CHANGED, Alarm.Severity.ACT)
+    (cancel,) = (a for a in containing(scene_of(alarm), {}) if a.code == "cancel_sale_address")
+    carry_out([cancel], actor=make_person("duty@musubi.example", role=Role.KYC_OFFICER), reason="not ours")
+    vault.settle()
+    (change,) = gateway().read("CollateralVault", vault.address, "saleAddressChange")
+    assert int(change[1]) == 0
+
+
 def test_the_signers_sign_only_what_their_role_needs(vault: Vault) -> None:
     sale = operations.record_collateral_sale(vault.account, b"\x33" * 32, 1, 2**32)
     release = operations.propose_collateral_release(vault.account, b"\x22" * 32, 1)
