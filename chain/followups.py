@@ -68,7 +68,10 @@ def on_event_final(event: str) -> Callable[[_E], _E]:
 
 
 def on_event_undone(event: str) -> Callable[[_E], _E]:
-    """Register `handler(log)` for events that a reorganisation took back. The same may come again, as another log."""
+    """Register `handler(log)` for events that a reorganisation took back.
+
+    The same may come again: as another log, or as this very one if its block comes back, told of from the start again.
+    """
 
     def register(handler: _E) -> _E:
         _undone_handlers.setdefault(event, []).append(handler)

@@ -74,6 +74,18 @@ class Gateway:
         call = {"to": _only(Contract.Kind.COLLATERAL_VAULT), "data": data}
         return self._numbers([("eth_call", [call, "latest" if block is None else hex(block)])])[0]
 
+    def collateral_release(self, account: str, release_id: bytes) -> tuple[int, int]:
+        """(wei still to be returned, Unix second from which it may be made) of a release; zeros: there never was one."""
+        key, vault = bytes.fromhex(account[2:]), _only(Contract.Kind.COLLATERAL_VAULT)
+        ((wei, executable_at),) = self._read("CollateralVault", vault, "releaseOf", key, release_id)
+        return int(wei), int(executable_at)
+
+    def collateral_sale(self, account: str, sale_id: bytes) -> tuple[int, int]:
+        """(wei that may still be sold, Unix second at which it ends) of a recorded sale; zeros: there never was one."""
+        key, vault = bytes.fromhex(account[2:]), _only(Contract.Kind.COLLATERAL_VAULT)
+        ((wei, expires_at),) = self._read("CollateralVault", vault, "saleOf", key, sale_id)
+        return int(wei), int(expires_at)
+
     def price_feed(self, address: str) -> PriceFeedAnswer:
         """The newest round of a price feed: any contract that answers Chainlink's AggregatorV3Interface.
 

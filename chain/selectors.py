@@ -403,6 +403,12 @@ def collateral_account_for(account: str) -> CollateralAccount | None:
     return CollateralAccount.objects.filter(chain_id=settings.CHAIN_ID, account=account).first()
 
 
+def collateral_accounts_for(accounts: Iterable[str]) -> dict[str, CollateralAccount]:
+    """The accounts among these that were opened, as indexed, by account. One query."""
+    rows = CollateralAccount.objects.filter(chain_id=settings.CHAIN_ID, account__in=set(accounts))
+    return {row.account: row for row in rows}
+
+
 def collateral_movements(accounts: Iterable[str]) -> QuerySet[CollateralMovement]:
     """What came into and left these accounts, in the chain's order. One query when read."""
     rows = CollateralMovement.objects.filter(chain_id=settings.CHAIN_ID, account__in=set(accounts))
@@ -412,7 +418,7 @@ def collateral_movements(accounts: Iterable[str]) -> QuerySet[CollateralMovement
 def collateral_deposits(accounts: Iterable[str]) -> list[CollateralDeposit]:
     """Every deposit into these accounts that the chain still has, in its order. Two queries.
 
-    One that a reorganisation took back is not here any more; if it comes again it is another log.
+    One that a reorganisation took back is not here any more; if it comes again it mostly is another log.
     """
     final = final_block()
     return [

@@ -145,6 +145,7 @@ def test_opening_is_indexed_with_the_address_that_was_computed(vault: Vault) -> 
     assert account.loan == "0x" + LOAN.hex()
     assert vault.open().state == ChainTransaction.State.FINAL  # again: nothing happens, and nothing breaks
     assert selectors.collateral_account_for(vault.account) == account
+    assert selectors.collateral_accounts_for([vault.account, "0x" + "0" * 64]) == {vault.account: account}
 
 
 # --- paying in ------------------------------------------------------------------------------------------------------
@@ -244,6 +245,9 @@ def test_a_release_goes_to_the_borrower_after_its_delay(vault: Vault) -> None:
     vault.send(vault.deposit_address, 3 * ETHER)
     node, release = vault.platform.node, b"\x22" * 32
     vault.ask(operations.propose_collateral_release(vault.account, release, ETHER), SignerRole.COLLATERAL_AGENT)
+    wei, executable_at = gateway().collateral_release(vault.account, release)
+    (log,) = EventLog.objects.filter(event="ReleaseProposed")
+    assert (wei, str(executable_at)) == (ETHER, log.args["executableAt"])
     node.pass_time(2)
     before = node.balance(vault.borrower)
     vault.ask(operations.execute_collateral_release(vault.account, release), SignerRole.COLLATERAL_AGENT)
@@ -251,6 +255,7 @@ def test_a_release_goes_to_the_borrower_after_its_delay(vault: Vault) -> None:
     moved = [(m.kind, m.amount_wei, m.party, m.reference) for m in selectors.collateral_movements([vault.account])]
     assert moved[1:] == [("Released", ETHER, vault.borrower, "0x" + release.hex())]
     assert selectors.collateral_balance(vault.account).wei == 2 * ETHER
+    assert gateway().collateral_release(vault.account, release) == (0, executable_at)
     # Asked for again, by a crash or by mistake, it is refused before it is sent.
     again = vault.ask(operations.execute_collateral_release(vault.account, release), SignerRole.COLLATERAL_AGENT)
     assert again.state == ChainTransaction.State.REFUSED
@@ -281,6 +286,7 @@ def test_a_recorded_sale_is_carried_out_within_it_to_the_sale_address(vault: Vau
     assert too_much.state == ChainTransaction.State.REFUSED
     assert node.balance(wallet) == before + ETHER // 4
     assert selectors.collateral_balance(vault.account).wei == 3 * ETHER - ETHER // 4
+    assert gateway().collateral_sale(vault.account, sale) == (ETHER - ETHER // 4, ends)
     assert gateway().collateral_total() == 3 * ETHER - ETHER // 4
 
 
