@@ -143,20 +143,20 @@ class Posting(models.Model):
 class Accrual(models.Model):
     """The clock of one loan's interest: narrow, so that one statement moves a million of them.
 
-    `interest_exact` and `late_exact` are what was ever earned, to 18 places; `…_booked` what of it stands in the ledger:
-    always the whole minor units of the exact figure, the rest cut off. `principal` is the ledger's balance, kept here
-    in the transaction of every entry that changes it.
+    `interest_parts` and `late_parts` are what was ever earned, exact: whole numbers of 1/3,650,000 of a minor unit
+    (`lending.interest`). `…_booked` is what of it stands in the ledger: always the whole minor units, the rest cut off.
+    `principal` is the ledger's balance, kept here in the transaction of every entry that changes it.
     """
 
     loan = models.OneToOneField("lending.Loan", primary_key=True, on_delete=models.PROTECT, related_name="accrual")
     currency = models.CharField(max_length=3, choices=Currency.choices)
-    principal = MoneyField(_("principal"))
+    principal = models.BigIntegerField(default=0, help_text="minor units")
     rate_bps = models.PositiveIntegerField()
     late_rate_bps = models.PositiveIntegerField()
     due_on = models.DateField()
     through = models.DateField(help_text="the last day that is charged already")
-    interest_exact = models.DecimalField(max_digits=38, decimal_places=18, default=0)
-    late_exact = models.DecimalField(max_digits=38, decimal_places=18, default=0)
+    interest_parts = UnitsField(default=0)
+    late_parts = UnitsField(default=0)
     interest_booked = models.BigIntegerField(default=0, help_text="minor units")
     late_booked = models.BigIntegerField(default=0, help_text="minor units")
     is_running = models.BooleanField(default=True, help_text="the loan is open")
