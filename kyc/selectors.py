@@ -13,8 +13,9 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from kyc.countries import country_name
-from kyc.models import Application, Decision, Party, SearchTerm, Wallet, WalletRequest
+from kyc.models import Application, Decision, Party, SanctionsList, SanctionsWallet, SearchTerm, Wallet, WalletRequest
 from kyc.names import tidy, tidy_kana
+from kyc.screening.ofac import address_key
 from kyc.sections import Section, holder_of
 from portal.models import User
 from portal.templatetags.musubi import day
@@ -148,6 +149,57 @@ def verified_parties(*, search: str = "") -> list[Party]:
 def names_by_user(user_ids: Iterable[int]) -> dict[int, str]:
     """The verified names behind accounts, for staff pages; accounts without one are left out (one query)."""
     return dict(Party.objects.filter(user_id__in=set(user_ids)).values_list("user_id", "name"))
+
+
+# --- listed wallets --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ListedWallet:
+    """An address that stands on a current sanctions list, and whose it is said to be."""
+
+    address: str
+    entry_number: int
+    name: str
+    list_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class WalletSearch:
+    """One search for addresses on every current list. Without a list nothing was searched, and nothing may be concluded."""
+
+    lists: list[dict[str, str]]
+    hits: list[ListedWallet]
+
+    @property
+    def is_possible(self) -> bool:
+        return bool(self.lists)
+
+
+def search_listed_wallets(addresses: Iterable[str]) -> WalletSearch:
+    """Look for addresses of any network among the lists' digital currency addresses (two queries).
+
+    The list's own name of the currency is not asked: one 0x address is the same person's on every such chain.
+    """
+    keys = {address_key(address): address for address in addresses}
+    current = list(SanctionsList.objects.filter(is_current=True).order_by("kind"))
+    found = SanctionsWallet.objects.filter(
+        address_key__in=list(keys), entry__sanctions_list__in=[row.pk for row in current]
+    ).select_related("entry__sanctions_list")
+    return WalletSearch(
+        lists=[
+            {"name": row.name, "published_on": row.published_on.isoformat(), "sha256": row.sha256} for row in current
+        ],
+        hits=[
+            ListedWallet(
+                address=keys[wallet.address_key],
+                entry_number=wallet.entry.number,
+                name=wallet.entry.name,
+                list_name=str(wallet.entry.sanctions_list),
+            )
+            for wallet in found.order_by("id")
+        ],
+    )
 
 
 # --- pages -----------------------------------------------------------------------------------------------------

@@ -90,6 +90,14 @@ def read(directory: Path) -> list[ListedEntity]:
     return list(entities.values())
 
 
+def address_key(address: str) -> str:
+    """The form in which addresses are compared: in lower case where case carries nothing.
+
+    Case is a checksum in 0x addresses and none at all in Bech32 (bc1, tb1, bcrt1), but part of the address in Base58.
+    """
+    return address.lower() if address.lower().startswith(("0x", "bc1", "tb1", "bcrt1")) else address
+
+
 def _add_aliases(entities: dict[int, ListedEntity], rows: Iterable[list[str]]) -> None:
     for row in rows:
         entity = entities.get(_number(row[0], "alt.csv"))

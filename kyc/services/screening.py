@@ -98,7 +98,7 @@ def _store_entities(sanctions_list: SanctionsList, entities: list[ofac.ListedEnt
     ]
     wallets = [
         SanctionsWallet(
-            entry=by_number[entity.number], currency=currency, address=address, address_key=_address_key(address)
+            entry=by_number[entity.number], currency=currency, address=address, address_key=ofac.address_key(address)
         )
         for entity in entities
         for currency, address in entity.wallets
@@ -108,11 +108,6 @@ def _store_entities(sanctions_list: SanctionsList, entities: list[ofac.ListedEnt
     sanctions_list.entry_count, sanctions_list.name_count = len(rows), len(names)
     sanctions_list.wallet_count = len(wallets)
     sanctions_list.save(update_fields=["entry_count", "name_count", "wallet_count"])
-
-
-def _address_key(address: str) -> str:
-    # Case is a checksum in 0x addresses, but part of the address in Bitcoin's base58.
-    return address.lower() if address.lower().startswith(("0x", "bc1")) else address
 
 
 @transaction.atomic
@@ -353,7 +348,7 @@ def _wallet_hits(run: ScreeningRun) -> list[ScreeningHit]:
     """Wallets of the person that stand on the list as digital currency addresses."""
     ours = Wallet.objects.filter(user__applications=run.application_id).values_list("address", flat=True)
     listed = SanctionsWallet.objects.filter(
-        entry__sanctions_list=run.sanctions_list_id, address_key__in=[_address_key(address) for address in ours]
+        entry__sanctions_list=run.sanctions_list_id, address_key__in=[ofac.address_key(address) for address in ours]
     ).select_related("entry")
     return [
         ScreeningHit(

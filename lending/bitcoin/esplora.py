@@ -145,6 +145,12 @@ class Esplora:
             _count(_object(answer.get("mempool_stats"), "mempool_stats").get("tx_count"), "tx_count"),
         )
 
+    def confirmed_balance(self, address: str) -> int:
+        """Satoshi on an address by the blocks of the best chain; what only waits is not counted either way."""
+        stats = _object(_object(self._json(f"/address/{address}"), "address").get("chain_stats"), "chain_stats")
+        funded = _sats(stats.get("funded_txo_sum"), "funded_txo_sum")
+        return _sats(funded - _sats(stats.get("spent_txo_sum"), "spent_txo_sum"), "balance")
+
     def coins(self, address: str) -> list[Coin]:
         """What lies on an address unspent, waiting outputs included."""
         return [_coin(item) for item in _list(self._json(f"/address/{address}/utxo"), "utxo")]

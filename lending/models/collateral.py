@@ -109,7 +109,6 @@ class Deposit(models.Model):
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.SEEN)
     hold = models.CharField(_("why it is held"), max_length=16, choices=Hold.choices, blank=True)
     is_blocked = models.BooleanField(default=False, help_text="two officers found the hit true: it stays where it is")
-    is_cleared = models.BooleanField(default=False, help_text="two officers cleared what it was held for")
     is_settled = models.BooleanField(default=False, help_text="so deep that no reorganisation is expected")
     credits = models.PositiveSmallIntegerField(default=0, help_text="how often it was credited: names the entries")
     screened_against = models.JSONField(default=list, help_text="lists: name, date, hash; hits: entry numbers")

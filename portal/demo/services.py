@@ -378,6 +378,42 @@ class Anvil:
         stop_process(self.process, signal.SIGTERM, seconds=30)
 
 
+class EsploraSimulator:
+    """A SIMULATED Bitcoin network behind the real Esplora API, kept between runs. `start` answers its URL."""
+
+    name = "bitcoin"
+
+    def __init__(self, folder: Path, log: Path) -> None:
+        self.folder, self.log = folder, log
+        self.preferred_port = int(os.environ.get("BITCOIN_PORT", "3002"))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> str:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        port = self.preferred_port = free_port(self.preferred_port)
+        command = [sys.executable, "-m", "lending.bitcoin.simulator", "--port", str(port)]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--keep", str(self.folder / "chain.json")],
+                cwd=ROOT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=end_with_parent(signal.SIGTERM),
+            )
+        wait_until(lambda: _listens(port), process=self.process, seconds=60, what="the Bitcoin simulator", log=self.log)
+        return f"http://127.0.0.1:{port}"
+
+    def stop(self) -> None:
+        stop_process(self.process, signal.SIGTERM)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def _anvil_binary() -> Path:
     """The native binary itself: the npm package's Node wrapper would sit beside it in memory for nothing."""
     machine = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64", "AMD64": "amd64"}.get(

@@ -16,8 +16,9 @@ from typing import Any
 
 import psutil
 
+from lending.bitcoin.simulator import custodian
 from portal.demo.layout import ROOT, Layout, process_environment
-from portal.demo.services import Anvil, Postgres, Redis, Service, ServiceFailed, free_port, tail
+from portal.demo.services import Anvil, EsploraSimulator, Postgres, Redis, Service, ServiceFailed, free_port, tail
 from portal.demo.supervisor import Child, make_children, stop_all, watch
 
 
@@ -58,6 +59,10 @@ class Services:
             chain_rpc_url=self.urls["CHAIN_RPC_URL"],
             settings=self.settings,
         )
+
+    def start_bitcoin(self) -> str:
+        """The simulated Bitcoin network of the demo; its URL."""
+        return self._start(EsploraSimulator(self.layout.run / "bitcoin", self.layout.logs / "bitcoin.log"))
 
     def _start(self, service: Service) -> str:
         self.running.append(service)
@@ -129,6 +134,13 @@ class Demo:
         environment.setdefault("CSRF_TRUSTED_ORIGINS", self.address)
         environment.setdefault("SITE_URL", self.address)
         environment.setdefault("ALLOWED_HOSTS", "localhost,127.0.0.1")
+        if "BITCOIN_ESPLORA_URL" not in environment:
+            environment |= {
+                "BITCOIN_ESPLORA_URL": self.services.start_bitcoin(),
+                "BITCOIN_NETWORK": "regtest",
+                "BITCOIN_ACCOUNT_XPUB": custodian.ACCOUNT_XPUB,
+                "BITCOIN_MASTER_FINGERPRINT": custodian.FINGERPRINT,
+            }
         self._manage(environment, "bringing the database up to date", "migrate", "--no-input")
         self._manage(environment, "collecting static files", "collectstatic", "--no-input")
         self._manage(environment, "deploying the contracts", "deploy_contracts", "--profile", "demo")

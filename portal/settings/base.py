@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import environ
+from celery.schedules import crontab
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.utils.translation import gettext_lazy as _
 
@@ -143,6 +144,15 @@ CELERY_BEAT_SCHEDULE = {
     "kyc-notices": {"task": "kyc.tasks.send_notices_task", "schedule": 10.0, "options": {"expires": 10}},
     "tokens-notices": {"task": "tokens.tasks.send_notices_task", "schedule": 10.0, "options": {"expires": 10}},
     "tokens-maturity": {"task": "tokens.tasks.mature_securities_task", "schedule": 3600.0, "options": {"expires": 600}},
+    # One question for each deposit that may still change, and so many addresses a turn: docs/runbooks/collateral.md.
+    "lending-bitcoin": {"task": "lending.tasks.watch_bitcoin_task", "schedule": 10.0, "options": {"expires": 10}},
+    "lending-deposits": {"task": "lending.tasks.advance_deposits_task", "schedule": 5.0, "options": {"expires": 5}},
+    # At night in Japan, when little moves.
+    "lending-reconciliation": {
+        "task": "lending.tasks.reconcile_collateral_task",
+        "schedule": crontab(hour=3, minute=10),
+    },
+    "lending-proof": {"task": "lending.tasks.publish_proof_task", "schedule": crontab(hour=3, minute=40)},
     "kyc-reviews": {"task": "kyc.tasks.announce_reviews_task", "schedule": 3600.0, "options": {"expires": 600}},
 }
 
@@ -251,6 +261,8 @@ BITCOIN_CONFIRMATIONS = env.list("BITCOIN_CONFIRMATIONS", default=["0:3", "10000
 BITCOIN_SETTLED_DEPTH = env.int("BITCOIN_SETTLED_DEPTH", default=100)
 # Addresses given out in a row that nothing was paid to yet. The custodian's wallet must look at least this far ahead.
 BITCOIN_GAP_LIMIT = env.int("BITCOIN_GAP_LIMIT", default=200)
+# Hours before a change of a borrower's return address takes effect: time for its owner to object.
+LENDING_RETURN_ADDRESS_WAIT_HOURS = env.int("LENDING_RETURN_ADDRESS_WAIT_HOURS", default=48)
 # Addresses asked about in one sweep.
 BITCOIN_SWEEP_ADDRESSES = env.int("BITCOIN_SWEEP_ADDRESSES", default=200)
 

@@ -111,6 +111,11 @@ class Chain:
             self._save()
             return self.blocks[-1].hash
 
+    def is_busy(self, depth: int) -> bool:
+        """True while something waits, or was paid within the last `depth` blocks."""
+        with self.lock:
+            return bool(self.mempool) or any(len(block.txs) > 1 for block in self.blocks[-depth:])
+
     def send(
         self, outputs: Mapping[str, int], *, sender: str = FAUCET, fee: int = 1_000, replaceable: bool = True
     ) -> str:

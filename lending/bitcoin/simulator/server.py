@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 from lending.bitcoin.simulator.chain import Block, Chain, Refused
+from lending.bitcoin.simulator.custodian import sign
 from lending.bitcoin.simulator.transactions import In, Out, Tx
 
 _PAGE: Final = 25
@@ -96,6 +97,8 @@ class Api:
                 return self.chain.mine(int(order.get("count", 1)))
             case "/sim/send":
                 return self.chain.send(order["outputs"], sender=order.get("sender", "faucet"))
+            case "/sim/sign":
+                return sign(order["psbt"])
             case "/sim/replace":
                 return self.chain.replace(order["txid"], order["outputs"])
             case "/sim/reorganise":

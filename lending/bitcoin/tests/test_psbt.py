@@ -12,8 +12,8 @@ from lending.bitcoin.addresses import Branch, account_key, address_of
 from lending.bitcoin.exceptions import PsbtRefused
 from lending.bitcoin.psbt import DUST_SATS, OwnCoin, Prepared, prepare, read_signed
 from lending.bitcoin.simulator.chain import Chain
+from lending.bitcoin.simulator.custodian import sign
 from lending.bitcoin.simulator.transactions import parse
-from lending.bitcoin.tests.custodian import sign
 
 
 def coins(bitcoin: Chain, *amounts: tuple[int, Branch, int]) -> list[OwnCoin]:

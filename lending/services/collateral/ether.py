@@ -1,0 +1,137 @@
+"""Ether's side: releases asked of the vault, and what its events say. Imports nothing of the node but `chain`'s values."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django.db import transaction
+
+from chain import operations
+from chain.models import EventLog
+from chain.selectors import signer_for_role
+from chain.services import enqueue, open_incident
+from chain.types import SignerRole
+from lending.models import Asset, Deposit, DepositAddress, Withdrawal
+from lending.services.collateral.addresses import ether_network
+from lending.services.collateral.deposits import DepositFacts, lose_deposit, observe_deposit
+from lending.services.collateral.withdrawals import locked_withdrawal, note_final, note_sent
+
+_NOBODY = "0x" + "00" * 20
+
+
+def release_id(withdrawal: Withdrawal) -> bytes:
+    """The vault uses an id once, so a withdrawal is released once, whatever runs twice here."""
+    return int(withdrawal.pk).to_bytes(32, "big")
+
+
+def propose_release(row: Withdrawal) -> None:
+    """Announce the release in the vault, in the transaction of the approval."""
+    row.transaction = enqueue(
+        call=operations.propose_collateral_release(_account(row), release_id(row), int(row.units)),
+        signer=signer_for_role(SignerRole.COLLATERAL_AGENT),
+        idempotency_key=f"lending.release:{row.pk}:propose",
+        purpose="lending.release_proposed",
+        subject=f"lending.withdrawal:{row.pk}",
+    )
+    row.save(update_fields=["transaction"])
+
+
+@transaction.atomic
+def execute_release(*, withdrawal_id: int, executable_at: int) -> None:
+    """The vault has the proposal: make the release when its wait is over. Called again it changes nothing."""
+    row = locked_withdrawal(withdrawal_id)
+    if row.state != Withdrawal.State.APPROVED:
+        return
+    row.transaction = enqueue(
+        call=operations.execute_collateral_release(_account(row), release_id(row)),
+        signer=signer_for_role(SignerRole.COLLATERAL_AGENT),
+        idempotency_key=f"lending.release:{row.pk}:execute:{executable_at}",
+        purpose="lending.release_executed",
+        subject=f"lending.withdrawal:{row.pk}",
+        not_before=datetime.fromtimestamp(executable_at, UTC),
+    )
+    row.save(update_fields=["transaction"])
+
+
+def release_failed(*, withdrawal_id: int, code: str) -> None:
+    """The vault refused, or nobody may send: the coins stay set aside, and a person looks at it."""
+    open_incident(
+        kind="lending.release_failed",
+        detail=f"The vault did not make the release of withdrawal {withdrawal_id}: {code or 'stopped'}.",
+        dedupe_key=f"release_failed:{withdrawal_id}",
+        data={"withdrawal": withdrawal_id},
+    )
+
+
+# --- events ---------------------------------------------------------------------------------------------------------
+
+
+def deposit_seen(log: EventLog, *, is_final: bool) -> None:
+    """The vault took in Ether for an account: seen when indexed, confirmed when its block is final."""
+    address = _address(log)
+    if address is None:
+        return
+    sender, origin = log.args["from"], log.args["origin"]
+    observe_deposit(
+        facts=DepositFacts(
+            network=ether_network(),
+            address=address.address,
+            asset=Asset.ETH,
+            txid=log.transaction_hash,
+            position=log.log_index,
+            units=int(log.args["amount"]),
+            # Who is not known is nobody's guess: two people look at it.
+            senders=() if sender == _NOBODY else tuple(dict.fromkeys((sender, origin))),
+            height=log.block_number,
+            block_hash=log.block_hash,
+            is_confirmed=is_final,
+            is_settled=is_final,
+            loan_id=address.loan_id,
+        )
+    )
+
+
+def deposit_undone(log: EventLog) -> None:
+    """A reorganisation took the event back. The same payment in another block is seen anew."""
+    deposit = Deposit.objects.filter(
+        network=ether_network(), txid=log.transaction_hash, position=log.log_index, block_hash=log.block_hash
+    ).first()
+    if deposit is not None:
+        lose_deposit(deposit_id=deposit.pk, reason="reorganised away")
+
+
+def release_proposed(log: EventLog) -> None:
+    if (pk := _withdrawal(log)) is not None:
+        execute_release(withdrawal_id=pk, executable_at=int(log.args["executableAt"]))
+
+
+def released(log: EventLog, *, is_final: bool) -> None:
+    if (pk := _withdrawal(log)) is None:
+        return
+    note_sent(withdrawal_id=pk, txid=log.transaction_hash)
+    if is_final:
+        note_final(withdrawal_id=pk, height=log.block_number)
+
+
+def _address(log: EventLog) -> DepositAddress | None:
+    return DepositAddress.objects.filter(
+        asset=Asset.ETH, network=ether_network(), account=log.args["account"].lower()
+    ).first()
+
+
+def _withdrawal(log: EventLog) -> int | None:
+    pk = int(log.args["releaseId"], 16)
+    known = (
+        pk < 2**63
+        and Withdrawal.objects.filter(
+            pk=pk,
+            asset=Asset.ETH,
+            network=ether_network(),
+            loan__deposit_addresses__account=log.args["account"].lower(),
+        ).exists()
+    )
+    return pk if known else None
+
+
+def _account(row: Withdrawal) -> str:
+    return DepositAddress.objects.get(loan_id=row.loan_id, asset=Asset.ETH, network=row.network).account

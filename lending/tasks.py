@@ -1,0 +1,31 @@
+"""Doorways for Celery: one service call each. When they run is in CELERY_BEAT_SCHEDULE."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from lending.services import bitcoin, collateral, proofs, reconciliation
+
+
+@shared_task
+def watch_bitcoin_task() -> None:
+    """Look at deposits of Bitcoin, and at what is on its way out."""
+    bitcoin.run_bitcoin_sweep()
+
+
+@shared_task
+def advance_deposits_task() -> None:
+    """Check confirmed deposits against the lists, and count them."""
+    collateral.advance_deposits()
+
+
+@shared_task(time_limit=7200, soft_time_limit=7000)
+def reconcile_collateral_task() -> None:
+    """Compare the ledger with both chains."""
+    reconciliation.reconcile_collateral()
+
+
+@shared_task(time_limit=7200, soft_time_limit=7000)
+def publish_proof_task() -> None:
+    """Publish tonight's proof of collateral."""
+    proofs.publish_proof()
