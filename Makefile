@@ -80,13 +80,16 @@ prove: setup ## Slither, halmos and the long invariants (docs/security)
 mutate: setup ## change the contracts in one place at a time and see whether a test notices (half an hour; goes on where it stopped)
 	@node contracts/script/mutate.mjs
 
-bench: bench-gas bench-index ## every benchmark
+bench: bench-gas bench-index bench-collateral ## every benchmark
 
 bench-gas: setup ## gas of the contracts, ending in a RATIO line
 	@$(BIN)/python bench/gas.py
 
 bench-index: setup ## how fast the chain is read, ending in a RATIO line
 	@$(RUN) with-services -- $(BIN)/python bench/index.py
+
+bench-collateral: setup ## how fast a price finds the loans it breaches, ending in a RATIO line
+	@$(RUN) with-services -- $(BIN)/python bench/collateral.py
 
 drill: setup ## every theft drill on a node of its own; the report goes to .run/drills, the exit status tells
 	@$(RUN) with-services -- $(BIN)/python manage.py run_drills --report .run/drills
@@ -98,4 +101,4 @@ clean: ## remove what can be made again (not the demo's data)
 	@rm -rf .venv node_modules frontend/dist staticfiles contracts/out contracts/cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help prove mutate setup demo demo-detached demo-stop demo-memory demo-reset smoke test test-contracts test-python test-browser qa bench bench-gas bench-index drill screenshots clean
+.PHONY: help prove mutate setup demo demo-detached demo-stop demo-memory demo-reset smoke test test-contracts test-python test-browser qa bench bench-gas bench-index bench-collateral drill screenshots clean

@@ -1,7 +1,13 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
 class LendingConfig(AppConfig):
     name = "lending"
     verbose_name = _("Loans against crypto-assets")
+
+    def ready(self) -> None:
+        from lending.prices.defaults import ensure_price_rules
+
+        post_migrate.connect(ensure_price_rules, sender=self, dispatch_uid="lending.price_rules")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from lending.services import bitcoin, collateral, proofs, reconciliation
+from lending.services import bitcoin, collateral, monitoring, prices, proofs, reconciliation
 
 
 @shared_task
@@ -29,3 +29,20 @@ def reconcile_collateral_task() -> None:
 def publish_proof_task() -> None:
     """Publish tonight's proof of collateral."""
     proofs.publish_proof()
+
+
+@shared_task
+def poll_prices_task() -> None:
+    """Ask the price sources and accept what can be accepted."""
+    prices.poll_prices()
+
+
+@shared_task
+def sweep_book_task() -> None:
+    """Judge the whole book by the prices that wait."""
+    monitoring.run_sweep()
+
+
+@shared_task
+def act_on_breaches_task() -> None:
+    """Carry out what the sweep found."""

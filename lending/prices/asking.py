@@ -94,7 +94,9 @@ def _ask_place(place: tuple[str, str, str], questions: list[Question]) -> list[A
     try:
         found = read()
     except Exception as error:  # nothing a source answers may end the round
-        failure = error if isinstance(error, SourceFailed) else SourceFailed("nonsense", f"{type(error).__name__}: {error}")
+        failure = (
+            error if isinstance(error, SourceFailed) else SourceFailed("nonsense", f"{type(error).__name__}: {error}")
+        )
         found = dict.fromkeys(symbols, failure)
     return [_answer(question, found[question.symbol]) for question in questions]
 

@@ -153,6 +153,9 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour=3, minute=10),
     },
     "lending-proof": {"task": "lending.tasks.publish_proof_task", "schedule": crontab(hour=3, minute=40)},
+    # An answer of one exchange may take seconds; a round that nobody took in time is dropped.
+    "lending-prices": {"task": "lending.tasks.poll_prices_task", "schedule": 20.0, "options": {"expires": 15}},
+    "lending-sweep": {"task": "lending.tasks.sweep_book_task", "schedule": 5.0, "options": {"expires": 5}},
     "kyc-reviews": {"task": "kyc.tasks.announce_reviews_task", "schedule": 3600.0, "options": {"expires": 600}},
 }
 
@@ -265,6 +268,14 @@ BITCOIN_GAP_LIMIT = env.int("BITCOIN_GAP_LIMIT", default=200)
 LENDING_RETURN_ADDRESS_WAIT_HOURS = env.int("LENDING_RETURN_ADDRESS_WAIT_HOURS", default=48)
 # Addresses asked about in one sweep.
 BITCOIN_SWEEP_ADDRESSES = env.int("BITCOIN_SWEEP_ADDRESSES", default=200)
+
+# --- prices and sales of collateral ----------------------------------------------------------------
+# Set: ccxt asks the simulator (lending/prices/simulator.py) at this address instead of the exchanges. Never in production.
+EXCHANGE_SIMULATOR_URL = env.str("EXCHANGE_SIMULATOR_URL", default="")
+# Where collateral is sold: paper (no exchange, for the demo and tests) or the name of an exchange in ccxt.
+SALE_VENUE = env.str("SALE_VENUE", default="paper")
+SALE_API_KEY = env.str("SALE_API_KEY", default="")
+SALE_API_SECRET = env.str("SALE_API_SECRET", default="")
 
 # --- mail --------------------------------------------------------------------------------------------
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")

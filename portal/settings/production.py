@@ -17,3 +17,5 @@ CHAIN_PROFILE = env.str("CHAIN_PROFILE", default="production")
 # Whatever the environment says: production shows nobody's sign-in codes, and no officer's key signs by itself.
 DEMO = False
 DEMO_SIGNS_FOR_OFFICERS = False
+# … and prices come from exchanges.
+EXCHANGE_SIMULATOR_URL = ""

@@ -1,0 +1,7 @@
+"""Named refusals about prices."""
+
+from portal.exceptions import DomainError
+
+
+class PriceRefused(DomainError):
+    """The breaker cannot be closed like that."""
