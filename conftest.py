@@ -119,11 +119,13 @@ def settle(settings: Any) -> Callable[[], None]:
             services.run_submit_sweep()
             rpc().call("evm_mine")
             services.run_reconcile_sweep()
+            services.run_outside_sweep()
             if not ChainTransaction.objects.filter(is_settled=False).exists():
                 break
         else:
             stuck = ChainTransaction.objects.filter(is_settled=False)
             raise AssertionError(f"not settled: {[f'{row} {row.error_code}' for row in stuck]}")
         services.run_index_step()
+        services.run_outside_sweep()
 
     return run

@@ -6,7 +6,7 @@ from django.contrib import admin
 from unfold.admin import TabularInline
 
 from chain.desk.models import Alarm, AlarmRule, ResponseStep
-from chain.models import Attempt, ChainTransaction, Contract, Incident, Signer
+from chain.models import Attempt, ChainTransaction, Contract, Incident, OutsideTransaction, Signer
 from portal.admin import RecordAdmin
 
 
@@ -40,6 +40,24 @@ class ChainTransactionAdmin(RecordAdmin):
     search_fields = ("idempotency_key", "subject", "mined_hash", "attempts__hash")
     exclude = ("data",)
     inlines = (AttemptInline,)
+
+
+@admin.register(OutsideTransaction)
+class OutsideTransactionAdmin(RecordAdmin):
+    list_display = (
+        "subject",
+        "sender",
+        "state",
+        "hash",
+        "nonce",
+        "block_number",
+        "is_settled",
+        "error_code",
+        "created_at",
+    )
+    list_filter = ("state", "is_settled")
+    search_fields = ("subject", "sender", "hash")
+    exclude = ("data",)
 
 
 @admin.register(Incident)

@@ -12,15 +12,19 @@ from django.core.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
     from chain.models import ChainTransaction, EventLog
+    from chain.outside.models import OutsideTransaction
 
 logger = logging.getLogger(__name__)
 
 FollowUp = Callable[["ChainTransaction", str], None]
+OutsideFollowUp = Callable[["OutsideTransaction", str], None]
 EventHandler = Callable[["EventLog"], None]
 _F = TypeVar("_F", bound=FollowUp)
 _E = TypeVar("_E", bound=EventHandler)
+_O = TypeVar("_O", bound=OutsideFollowUp)
 
 _followups: dict[str, FollowUp] = {}
+_outside: dict[str, OutsideFollowUp] = {}
 _event_handlers: dict[str, list[EventHandler]] = {}
 _final_handlers: dict[str, list[EventHandler]] = {}
 _undone_handlers: dict[str, list[EventHandler]] = {}
@@ -42,6 +46,27 @@ def followup(purpose: str) -> Callable[[_F], _F]:
         return handler
 
     return register
+
+
+def outside_followup(purpose: str) -> Callable[[_O], _O]:
+    """Register `handler(row, state)` for what people send from their own wallets for `purpose`; one per purpose.
+
+    Told of every state the row takes, of REVERTED again with `row.is_settled`; must be safe to call twice.
+    """
+
+    def register(handler: _O) -> _O:
+        if _outside.setdefault(purpose, handler) is not handler:
+            raise ImproperlyConfigured(f"two follow-ups for {purpose}")
+        return handler
+
+    return register
+
+
+def tell_outside(row: OutsideTransaction, state: str) -> None:
+    """Run the follow-up of `row`, if it has one, inside the caller's database transaction."""
+    handler = _outside.get(row.purpose)
+    if handler is not None:
+        handler(row, state)
 
 
 def on_event(event: str) -> Callable[[_E], _E]:

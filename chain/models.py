@@ -629,3 +629,4 @@ class Incident(models.Model):
 
 
 from chain.desk.models import Alarm, AlarmEvidence, AlarmRule, ResponseStep, Watch  # noqa: E402, F401 (of this app)
+from chain.outside.models import OutsideTransaction  # noqa: E402, F401 (of this app)

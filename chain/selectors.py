@@ -32,6 +32,7 @@ from chain.models import (
     Signer,
     TokenState,
 )
+from chain.outside.models import OutsideTransaction
 from chain.profiles import SIMULATED_FEEDS
 from chain.registry import visibility
 from chain.types import (
@@ -244,6 +245,28 @@ def _outcome_step(transaction: ChainTransaction) -> TimelineStep:
         block_number=transaction.block_number,
         detail=detail,
     )
+
+
+def outside_timeline(row: OutsideTransaction) -> list[TimelineStep]:
+    """The same steps for what a person sends from their own wallet. No query."""
+    state = OutsideTransaction.State
+    asked = TimelineStep(key="asked", at=row.created_at)
+    if row.state == state.WITHDRAWN:
+        return [asked, TimelineStep(key="cancelled", at=row.created_at)]
+    submitted = TimelineStep(key="submitted", at=row.submitted_at, transaction_hash=row.hash)
+    key, detail, at = "in_block", "", row.mined_at
+    if row.state == state.REVERTED:
+        key, detail = "reverted", error_sentence(row.error_code)
+    elif row.state == state.REPLACED:
+        key, at = "cancelled", row.settled_at
+    in_block = TimelineStep(
+        key=key,
+        at=at,
+        transaction_hash=row.hash if row.block_hash else "",
+        block_number=row.block_number,
+        detail=detail,
+    )
+    return [asked, submitted, in_block, TimelineStep(key="final", at=row.settled_at if row.is_settled else None)]
 
 
 def _hash_to_show(transaction: ChainTransaction) -> str:

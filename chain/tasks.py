@@ -16,8 +16,9 @@ def submit_task() -> None:
 
 @shared_task
 def reconcile_task() -> None:
-    """Compare what was sent with what the chain made of it."""
+    """Compare what was sent, by us and by people's own wallets, with what the chain made of it."""
     services.run_reconcile_sweep()
+    services.run_outside_sweep()
 
 
 @shared_task

@@ -9,15 +9,15 @@ from typing import Any, Final
 
 from django.utils import timezone
 
-from chain.followups import followup, on_event
-from chain.models import ChainTransaction, EventLog
+from chain.followups import followup, on_event, outside_followup
+from chain.models import ChainTransaction, EventLog, OutsideTransaction
 from kyc.selectors import wallet_by_address
 from portal import audit
 from tokens.models import AdmissionRequest, ControlAction, Recovery, Security, Subscription, Transfer
 from tokens.services.notices import notify
 from tokens.services.objections import call_off, forget_objection, note_objection
 from tokens.services.securities import enqueue_configuration
-from tokens.services.transfers import notice_context
+from tokens.services.transfers import OWN, notice_context
 
 ACTOR: Final = "chain.outbox"
 TX = ChainTransaction.State
@@ -182,6 +182,37 @@ def transfer_went_on(transaction: ChainTransaction, state: str) -> None:
     if _move(transfer, target, subject="tokens.transfer", also={**_error(transaction, state), "ended_at": ended}):
         _tell_both(transfer)
     if target == states.FAILED and transaction.is_settled:
+        _tell_sender(transfer, "transfer_failed")
+
+
+_OUTSIDE: Final = {
+    OutsideTransaction.State.AWAITED: Transfer.State.REQUESTED,
+    OutsideTransaction.State.CLAIMED: Transfer.State.SUBMITTED,
+    OutsideTransaction.State.BROADCAST: Transfer.State.SUBMITTED,
+    OutsideTransaction.State.MINED: Transfer.State.IN_BLOCK,
+    OutsideTransaction.State.FINAL: Transfer.State.FINAL,
+    OutsideTransaction.State.REVERTED: Transfer.State.FAILED,
+    OutsideTransaction.State.REPLACED: Transfer.State.NOT_SENT,
+    OutsideTransaction.State.WITHDRAWN: Transfer.State.NOT_SENT,
+}
+
+
+@outside_followup(OWN)
+def own_transfer_went_on(row: OutsideTransaction, state: str) -> None:
+    """The same states as a custody transfer, and NOT_SENT where the holder's wallet sent nothing or something else."""
+    transfer = (
+        Transfer.objects.select_for_update(of=("self",))
+        .select_related("security", "requested_by")
+        .filter(outside=row)
+        .first()
+    )
+    if transfer is None:
+        return
+    target = _OUTSIDE[OutsideTransaction.State(state)]
+    ended = timezone.now() if target in Transfer.ENDED else None
+    if _move(transfer, target, subject="tokens.transfer", also={"error_code": row.error_code, "ended_at": ended}):
+        _tell_both(transfer)
+    if target == Transfer.State.FAILED and row.is_settled:
         _tell_sender(transfer, "transfer_failed")
 
 

@@ -228,6 +228,7 @@ class TransferForm(forms.Form):
     )
     amount = UnitsField(label=_("Amount, in units"), help_text=_("Whole units, for example 100."))
     form_token = forms.UUIDField(widget=forms.HiddenInput)
+    sender = AddressTextField(required=False, max_length=64, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, security: Security, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -404,18 +404,29 @@ class Transfer(models.Model):
         FINAL = "final", _("Final")
         REFUSED = "refused", _("Refused before it was submitted")
         FAILED = "failed", _("Refused by the contract")
+        NOT_SENT = "not_sent", _("Not sent by the wallet")
 
     TRANSITIONS: ClassVar[dict[str, set[str]]] = {
-        State.REQUESTED: {State.SUBMITTED, State.IN_BLOCK, State.FINAL, State.REFUSED, State.FAILED},
-        State.SUBMITTED: {State.IN_BLOCK, State.FINAL, State.FAILED},
+        State.REQUESTED: {
+            State.SUBMITTED,
+            State.IN_BLOCK,
+            State.FINAL,
+            State.REFUSED,
+            State.FAILED,
+            State.NOT_SENT,
+        },
+        # An own wallet: back to REQUESTED when the network dropped it, NOT_SENT when the wallet sent something else instead.
+        State.SUBMITTED: {State.IN_BLOCK, State.FINAL, State.FAILED, State.REQUESTED, State.NOT_SENT},
         # Back to SUBMITTED by a reorganisation; so too a revert whose block was undone.
         State.IN_BLOCK: {State.SUBMITTED, State.FINAL, State.FAILED},
         State.FAILED: {State.SUBMITTED, State.IN_BLOCK, State.FINAL},
         State.FINAL: set(),
         State.REFUSED: set(),
+        # Given up here, signed in another window all the same.
+        State.NOT_SENT: {State.SUBMITTED, State.IN_BLOCK, State.FINAL},
     }
     #: Nothing of it is still to come, save for a reorganisation that undoes a revert.
-    ENDED = (State.FINAL, State.REFUSED, State.FAILED)
+    ENDED = (State.FINAL, State.REFUSED, State.FAILED, State.NOT_SENT)
 
     security = models.ForeignKey(Security, on_delete=models.PROTECT, related_name="transfers")
     requested_by = models.ForeignKey("portal.User", on_delete=models.PROTECT, related_name="transfers")
@@ -426,6 +437,14 @@ class Transfer(models.Model):
     form_token = models.UUIDField(help_text="of the form it came from: the same form is the same transfer")
     transaction = models.OneToOneField(
         "chain.ChainTransaction", on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
+    outside = models.OneToOneField(
+        "chain.OutsideTransaction",
+        on_delete=models.PROTECT,
+        related_name="+",
+        null=True,
+        blank=True,
+        help_text="sent by the holder's own wallet",
     )
     error_code = models.CharField(max_length=120, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -439,6 +458,9 @@ class Transfer(models.Model):
             models.UniqueConstraint(fields=["requested_by", "form_token"], name="tokens_transfer_once_per_form"),
             models.CheckConstraint(condition=Q(units__gt=0), name="tokens_transfer_positive"),
             models.CheckConstraint(condition=~Q(sender=F("recipient")), name="tokens_transfer_not_to_self"),
+            models.CheckConstraint(
+                condition=Q(transaction__isnull=True) | Q(outside__isnull=True), name="tokens_transfer_one_way"
+            ),
         ]
 
     def __str__(self) -> str:

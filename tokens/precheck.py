@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -85,7 +85,9 @@ class Facts:
         return max(self.held_units - self.frozen_units - self.pending_units, 0)
 
 
-def precheck_typed(user: User, security: Security, recipient_text: str, amount_text: str) -> Precheck:
+def precheck_typed(
+    user: User, security: Security, recipient_text: str, amount_text: str, *, sender: str = ""
+) -> Precheck:
     """The pre-check of two fields as they are being typed. An empty field is not a mistake yet."""
     if not recipient_text.strip() or not amount_text.strip():
         return Precheck(lines=[], restriction=None, incomplete=True)
@@ -94,11 +96,11 @@ def precheck_typed(user: User, security: Security, recipient_text: str, amount_t
     except InvalidAmount as error:
         line = PrecheckLine("balance", False, str(error.message))
         return Precheck(lines=[line], restriction=None, refusal=_untouched(str(error.message)), code=error.code)
-    return precheck(user, security, recipient_text, units)
+    return precheck(user, security, recipient_text, units, sender=sender)
 
 
-def precheck(user: User, security: Security, recipient: str, units: int) -> Precheck:
-    """Whether `user` may pass `units` base units of `security` from their custody wallet to `recipient`.
+def precheck(user: User, security: Security, recipient: str, units: int, *, sender: str = "") -> Precheck:
+    """Whether `user` may pass `units` base units of `security` from `sender` (default: their custody wallet) to `recipient`.
 
     Never raises for anything a person can type; never writes. A constant number of queries, two calls to the node.
     """
@@ -109,7 +111,7 @@ def precheck(user: User, security: Security, recipient: str, units: int) -> Prec
         return Precheck(
             lines=[line], restriction=None, refusal=_untouched(str(error.message)), code=error.code, units=units
         )
-    wallet = sending_wallet(user, security)
+    wallet = sending_wallet(user, security, address=sender)
     blocked = _cannot_start(security, wallet, address, units)
     if blocked is not None or wallet is None:
         return blocked or Precheck(lines=[], restriction=None)
@@ -122,8 +124,13 @@ def precheck(user: User, security: Security, recipient: str, units: int) -> Prec
     return _stop_lookalike(verdict) if imitated else verdict
 
 
-def sending_wallet(user: User, security: Security) -> Wallet | None:
-    """The custody wallet a transfer would leave from: the one holding most of the security; None without any."""
+def sending_wallet(user: User, security: Security, *, address: str = "") -> Wallet | None:
+    """The wallet a transfer would leave from: the person's wallet at `address`, else the custody wallet holding most.
+
+    None for an address that is not theirs, and without a custody wallet.
+    """
+    if address:
+        return next((wallet for wallet in wallets_for(user) if wallet.address == address), None)
     wallets = [wallet for wallet in wallets_for(user) if wallet.signer is not None]
     if not wallets:
         return None
@@ -201,9 +208,11 @@ def _facts(security: Security, sender: str, recipient: str, units: int) -> Facts
     sbts = sbts_for([sender, recipient])
     balances = {row.holder: row for row in balances_for([sender, recipient]) if row.token == token}
     state = token_state(token)
-    pending = Transfer.objects.filter(
-        security=security, sender=sender, state__in=[Transfer.State.REQUESTED, Transfer.State.SUBMITTED]
-    ).aggregate(total=Sum("units"))["total"]
+    # What an own wallet has not signed yet is not on its way.
+    on_its_way = Q(state=Transfer.State.SUBMITTED) | Q(state=Transfer.State.REQUESTED, outside__isnull=True)
+    pending = Transfer.objects.filter(on_its_way, security=security, sender=sender).aggregate(total=Sum("units"))[
+        "total"
+    ]
     return Facts(
         security=security,
         sender=sender,

@@ -117,9 +117,9 @@ def holdings_for(user: User) -> list[HoldingView]:
     return sorted(views, key=lambda view: (view.security.maturity_date, view.security.pk, view.wallet))
 
 
-def holding_for(user: User, security: Security) -> HoldingView | None:
-    """What the wallet a transfer would leave from holds of `security`; None without a custody wallet."""
-    wallet = sending_wallet(user, security)
+def holding_for(user: User, security: Security, *, sender: str = "") -> HoldingView | None:
+    """What the wallet a transfer would leave from holds of `security`; None without one."""
+    wallet = sending_wallet(user, security, address=sender)
     if wallet is None or security.token is None:
         return None
     rows = [row for row in balances_for([wallet.address]) if row.token == security.token]
@@ -157,7 +157,7 @@ def _by_token(tokens: Iterable[str]) -> dict[str, Security]:
 
 
 def history_for(user: User, *, security: Security | None = None, limit: int = 50) -> list[HistoryLine]:
-    """The newest movements of this person's wallets, newest first. Seven queries at most."""
+    """The newest movements of this person's wallets, newest first. Eight queries at most."""
     own = {wallet.address for wallet in wallets_for(user)}
     rows = movements_for(own, token=security.token if security else None, limit=limit)
     known = _by_token(row.token for row in rows)
@@ -165,6 +165,11 @@ def history_for(user: User, *, security: Security | None = None, limit: int = 50
     ids = dict(
         Transfer.objects.filter(transaction__mined_hash__in={row.transaction_hash for row in rows}).values_list(
             "transaction__mined_hash", "pk"
+        )
+    )
+    ids |= dict(
+        Transfer.objects.filter(outside__hash__in={row.transaction_hash for row in rows}).values_list(
+            "outside__hash", "pk"
         )
     )
     return [_history_line(row, known[row.token], own, labels, ids) for row in rows if row.token in known]
@@ -208,19 +213,20 @@ def transfers_for(user: User, *, limit: int = 50) -> list[TransferView]:
     rows = (
         Transfer.objects.filter(Q(requested_by=user) | Q(recipient__in=own))
         .exclude(~Q(requested_by=user) & Q(state__in=_HIDDEN_FROM_RECIPIENT))
-        .select_related("security", "transaction")
+        .exclude(~Q(requested_by=user) & Q(outside__isnull=False, state=Transfer.State.REQUESTED))
+        .select_related("security", "transaction", "outside")
     )
     labels = _labels(user)
     return [_transfer_view(row, user, labels) for row in rows[:limit]]
 
 
 #: What the recipient is not told of: it may never reach them.
-_HIDDEN_FROM_RECIPIENT = (Transfer.State.REFUSED, Transfer.State.FAILED)
+_HIDDEN_FROM_RECIPIENT = (Transfer.State.REFUSED, Transfer.State.FAILED, Transfer.State.NOT_SENT)
 
 
 def transfer_for(user: User, transfer_id: int) -> TransferView | None:
     """One transfer, if this person is its sender, its recipient, or staff who look after securities."""
-    transfer = Transfer.objects.select_related("security", "transaction").filter(pk=transfer_id).first()
+    transfer = Transfer.objects.select_related("security", "transaction", "outside").filter(pk=transfer_id).first()
     if transfer is None or not may_see_transfer(user, transfer):
         return None
     return _transfer_view(transfer, user, _labels(user))
@@ -231,10 +237,15 @@ def may_see_transfer(user: User, transfer: Transfer) -> bool:
         return True
     if looks_after_securities(user):
         return True
-    if transfer.state in (Transfer.State.REFUSED, Transfer.State.FAILED):
+    if transfer.state in _HIDDEN_FROM_RECIPIENT or _only_meant(transfer):
         # Nothing reached the recipient: what somebody only tried is not their business.
         return False
     return any(wallet.address == transfer.recipient for wallet in wallets_for(user))
+
+
+def _only_meant(transfer: Transfer) -> bool:
+    """The sender's own wallet has not signed it: nothing of it exists but the wish."""
+    return transfer.outside_id is not None and transfer.state == Transfer.State.REQUESTED
 
 
 def _transfer_view(transfer: Transfer, user: User, labels: dict[str, str]) -> TransferView:

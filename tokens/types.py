@@ -35,6 +35,11 @@ class HoldingView:
         return self.security.value_of(self.units)
 
     @property
+    def is_own_wallet(self) -> bool:
+        """The holder's own wallet sends; the platform only follows."""
+        return self.wallet_kind == "own"
+
+    @property
     def can_be_sent_here(self) -> bool:
         """The platform holds this wallet's key, so it can submit for the holder."""
         return self.wallet_kind == "custody"

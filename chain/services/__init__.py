@@ -17,6 +17,7 @@ from chain.services.funding import run_funding_sweep
 from chain.services.incidents import close_incident, open_incident
 from chain.services.indexer import run_index_step
 from chain.services.outbox import enqueue, request_cancellation
+from chain.services.outside import expect, report_hash, run_outside_sweep, withdraw
 from chain.services.reconciler import run_reconcile_sweep
 from chain.services.reconciliation import run_reconciliation
 from chain.services.response import (
@@ -68,6 +69,7 @@ __all__ = [
     "execute_forced_transfer",
     "execute_scheduled",
     "execute_unfreeze",
+    "expect",
     "freeze_holder",
     "give_new_wallet",
     "import_signer",
@@ -83,6 +85,7 @@ __all__ = [
     "reattest_batch",
     "record_rotation",
     "replace_key",
+    "report_hash",
     "report_stolen_key",
     "request",
     "request_cancellation",
@@ -92,6 +95,7 @@ __all__ = [
     "run_alarm_sweep",
     "run_funding_sweep",
     "run_index_step",
+    "run_outside_sweep",
     "run_reconcile_sweep",
     "run_reconciliation",
     "run_submit_sweep",
@@ -102,5 +106,6 @@ __all__ = [
     "stop_release",
     "stop_sale",
     "suspend_holder_sbt",
+    "withdraw",
     "withdraw_proposal",
 ]

@@ -234,6 +234,8 @@ CHAIN_MAX_FEE_GWEI = env.int("CHAIN_MAX_FEE_GWEI", default=500)
 # The lowest transaction that is not in a block yet is sent again, then sent with higher fees, after so long.
 CHAIN_RESEND_AFTER_SECONDS = env.float("CHAIN_RESEND_AFTER_SECONDS", default=10.0)
 CHAIN_RAISE_AFTER_SECONDS = env.float("CHAIN_RAISE_AFTER_SECONDS", default=45.0)
+# What a person's own wallet sent and no node has known for so long is taken for dropped: it may be sent again.
+CHAIN_DROPPED_AFTER_SECONDS = env.float("CHAIN_DROPPED_AFTER_SECONDS", default=600.0)
 # What the gas funder pays a signer that runs short: usually, and at most in one payment.
 CHAIN_TOP_UP_WEI = env.int("CHAIN_TOP_UP_WEI", default=10**16)
 CHAIN_TOP_UP_LIMIT_WEI = env.int("CHAIN_TOP_UP_LIMIT_WEI", default=10**18)

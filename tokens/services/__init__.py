@@ -27,7 +27,14 @@ from tokens.services.securities import (
     submit_security,
     update_security,
 )
-from tokens.services.transfers import remove_address, request_transfer, save_address
+from tokens.services.transfers import (
+    call_for_wallet,
+    give_up_transfer,
+    remove_address,
+    report_transfer,
+    request_transfer,
+    save_address,
+)
 
 __all__ = [
     "ACKNOWLEDGEMENTS",
@@ -36,12 +43,14 @@ __all__ = [
     "announce_recovery",
     "approve_admission",
     "approve_security",
+    "call_for_wallet",
     "cancel_security",
     "close_offering",
     "complete_recovery",
     "create_security",
     "decline_admission",
     "decline_invitation",
+    "give_up_transfer",
     "invite_investor",
     "issue_allotment",
     "mature_securities",
@@ -49,6 +58,7 @@ __all__ = [
     "record_payment",
     "remove_address",
     "remove_document",
+    "report_transfer",
     "request_admission",
     "request_control",
     "request_transfer",

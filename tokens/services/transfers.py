@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from chain import operations
 from chain.gateway import parse_address
-from chain.services import enqueue
+from chain.services import enqueue, expect, report_hash, withdraw
 from kyc.selectors import wallets_for
 from portal import audit
 from portal.models import User
@@ -20,37 +21,44 @@ from tokens.precheck import precheck, sending_wallet
 from tokens.services.notices import notify
 
 SUBJECT: Final = "tokens.transfer"
+#: What follows a transfer that the holder's own wallet sends.
+OWN: Final = "tokens.own_transfer"
 
 
-def request_transfer(*, security_id: int, actor: User, recipient: str, units: int, form_token: UUID) -> Transfer:
-    """Ask the chain to move `units` base units of a security from the actor's custody wallet to `recipient`.
+def request_transfer(
+    *, security_id: int, actor: User, recipient: str, units: int, form_token: UUID, sender: str = ""
+) -> Transfer:
+    """Move `units` base units of a security from the actor's custody wallet, or from their wallet at `sender`.
+
+    A custody wallet's transfer is asked of the chain. One from an own wallet waits for that wallet to send it.
 
     The pre-check runs again first; what it refuses is never put in the outbox (`TransferRefused`, with its sentence
     and code; `NodeUnavailable` while the node cannot answer). The transfer and its outbox row are written in one
     transaction. The same form token is the same transfer; with other contents it raises `FormReused`.
     """
     security = Security.objects.get(pk=security_id)
-    known = _same_form(security, actor, recipient, units, form_token)
+    asked = (sender, recipient, units)
+    known = _same_form(security, actor, *asked, form_token)
     if known is not None:
         return known
-    verdict = precheck(actor, security, recipient, units)
+    verdict = precheck(actor, security, recipient, units, sender=sender)
     if not verdict.can_send:
         raise TransferRefused(verdict.refusal, code=verdict.code, restriction=verdict.restriction)
     try:
         with transaction.atomic():
-            return _create(security, actor, verdict.recipient, units, form_token)
+            return _create(security, actor, sender, verdict.recipient, units, form_token)
     except IntegrityError:
         # A second click won the race: its transfer is this one.
-        known = _same_form(security, actor, recipient, units, form_token)
+        known = _same_form(security, actor, *asked, form_token)
         if known is None:
             raise
         return known
 
 
-def _create(security: Security, actor: User, recipient: str, units: int, form_token: UUID) -> Transfer:
-    wallet = sending_wallet(actor, security)
-    if wallet is None or wallet.signer is None or security.token is None:
-        raise ValueError("the pre-check lets only a custody wallet and a security on the chain through")
+def _create(security: Security, actor: User, sender: str, recipient: str, units: int, form_token: UUID) -> Transfer:
+    wallet = sending_wallet(actor, security, address=sender)
+    if wallet is None or security.token is None:
+        raise ValueError("the pre-check lets only a wallet of one's own and a security on the chain through")
     transfer = Transfer.objects.create(
         security=security,
         requested_by=actor,
@@ -59,14 +67,14 @@ def _create(security: Security, actor: User, recipient: str, units: int, form_to
         units=units,
         form_token=form_token,
     )
-    transfer.transaction = enqueue(
-        call=operations.transfer(security.token, recipient, units),
-        signer=wallet.signer,
-        idempotency_key=f"{SUBJECT}:{transfer.pk}",
-        purpose="tokens.transfer",
-        subject=f"{SUBJECT}:{transfer.pk}",
-    )
-    transfer.save(update_fields=["transaction"])
+    call, subject = operations.transfer(security.token, recipient, units), f"{SUBJECT}:{transfer.pk}"
+    if wallet.signer is None:
+        transfer.outside = expect(call=call, sender=wallet.address, purpose=OWN, subject=subject)
+    else:
+        transfer.transaction = enqueue(
+            call=call, signer=wallet.signer, idempotency_key=subject, purpose="tokens.transfer", subject=subject
+        )
+    transfer.save(update_fields=["transaction", "outside"])
     notify(
         user=actor,
         template="transfer_requested",
@@ -84,6 +92,57 @@ def _create(security: Security, actor: User, recipient: str, units: int, form_to
     return transfer
 
 
+@dataclass(frozen=True, slots=True)
+class WalletCall:
+    """What the holder's own wallet is asked to send."""
+
+    sender: str
+    to: str
+    data: bytes
+
+
+def call_for_wallet(*, transfer_id: int, actor: User) -> WalletCall:
+    """What to send now; the pre-check runs once more first. Raises `TransferRefused` when it is not to be sent any more."""
+    transfer = _own_transfer(transfer_id, actor)
+    if transfer.state not in (Transfer.State.REQUESTED, Transfer.State.NOT_SENT) or transfer.outside is None:
+        raise TransferRefused(
+            _("This transfer was sent already. Nothing was sent again. Reload the page to see where it stands."),
+            code="tokens.transfer.already_sent",
+        )
+    verdict = precheck(actor, transfer.security, transfer.recipient, transfer.units, sender=transfer.sender)
+    if not verdict.can_send:
+        raise TransferRefused(verdict.refusal, code=verdict.code, restriction=verdict.restriction)
+    return WalletCall(sender=transfer.sender, to=transfer.outside.to, data=bytes(transfer.outside.data))
+
+
+def report_transfer(*, transfer_id: int, actor: User, transaction_hash: str) -> Transfer:
+    """The hash under which the actor's wallet sent it. Raises `NotThisTransaction` for a hash of something else."""
+    transfer = _own_transfer(transfer_id, actor)
+    report_hash(outside_id=_outside_id(transfer), transaction_hash=transaction_hash, actor=actor)
+    transfer.refresh_from_db()
+    return transfer
+
+
+def give_up_transfer(*, transfer_id: int, actor: User) -> Transfer:
+    """REQUESTED → NOT_SENT: the own wallet is not to send it. Raises `WrongState` once it was sent."""
+    transfer = _own_transfer(transfer_id, actor)
+    withdraw(outside_id=_outside_id(transfer), actor=actor)
+    transfer.refresh_from_db()
+    return transfer
+
+
+def _own_transfer(transfer_id: int, actor: User) -> Transfer:
+    return Transfer.objects.select_related("security", "outside").get(pk=transfer_id, requested_by=actor)
+
+
+def _outside_id(transfer: Transfer) -> int:
+    if transfer.outside_id is None:
+        raise TransferRefused(
+            _("The platform sends this transfer itself. Nothing was recorded."), code="tokens.transfer.not_own_wallet"
+        )
+    return int(transfer.outside_id)
+
+
 def notice_context(transfer: Transfer, *, counterparty: str) -> dict[str, str]:
     """What the e-mails about a transfer say; plain strings, so that the row can keep them."""
     value = transfer.security.value_of(transfer.units)
@@ -96,12 +155,14 @@ def notice_context(transfer: Transfer, *, counterparty: str) -> dict[str, str]:
     }
 
 
-def _same_form(security: Security, actor: User, recipient: str, units: int, form_token: UUID) -> Transfer | None:
+def _same_form(
+    security: Security, actor: User, sender: str, recipient: str, units: int, form_token: UUID
+) -> Transfer | None:
     transfer = Transfer.objects.select_related("security").filter(requested_by=actor, form_token=form_token).first()
     if transfer is None:
         return None
-    same = (transfer.security_id, transfer.recipient, transfer.units)
-    if same != (security.pk, parse_address(recipient), units):
+    same = (transfer.security_id, transfer.sender, transfer.recipient, transfer.units)
+    if same != (security.pk, sender or transfer.sender, parse_address(recipient), units):
         raise FormReused(
             _("This form was already used for another transfer. Nothing new was sent. Start a new transfer."),
             code="tokens.transfer.form_reused",

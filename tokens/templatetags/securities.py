@@ -11,7 +11,7 @@ register = template.Library()
 _GOOD: Final = {"final", "allotted", "admitted", "live", "completed"}
 _BAD: Final = {"failed", "refused", "declined", "not_allocated", "objected"}
 _WARN: Final = {"awaiting_approval", "in_block", "requested", "waiting", "matured"}
-_NEUTRAL: Final = {"draft", "cancelled", "withdrawn", "invited"}
+_NEUTRAL: Final = {"draft", "cancelled", "not_sent", "withdrawn", "invited"}
 
 
 @register.filter

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from chain.selectors import chain_status, transaction_timeline
+from chain.exceptions import InvalidAddress
+from chain.gateway import parse_address
+from chain.selectors import chain_status, outside_timeline, transaction_timeline
 from portal.access import signed_in, value_action
 from portal.exceptions import DomainError
 from portal.models import User
 from tokens import selectors, services
 from tokens.exceptions import FormReused
 from tokens.forms import AddressBookForm, TransferForm
-from tokens.models import Security
+from tokens.models import Security, Transfer
 from tokens.types import HoldingView, Precheck, TransferView
 from tokens.views.common import act, person
 
@@ -29,7 +32,7 @@ from tokens.views.common import act, person
 @signed_in
 def transfers(request: HttpRequest) -> HttpResponse:
     user = person(request)
-    sendable = [row for row in selectors.holdings_for(user) if row.can_be_sent_here and row.units]
+    sendable = [row for row in selectors.holdings_for(user) if row.units]
     return render(request, "tokens/transfers.html", {"transfers": selectors.transfers_for(user), "sendable": sendable})
 
 
@@ -38,12 +41,12 @@ def transfers(request: HttpRequest) -> HttpResponse:
 def transfer_new(request: HttpRequest, security_id: int) -> HttpResponse:
     """Recipient and amount. What passes the pre-check goes on to the confirmation; nothing is asked of the chain yet."""
     user = person(request)
-    security, holding = _holding_of(user, security_id)
+    security, holding = _holding_of(user, security_id, _sender(request))
     form = TransferForm(request.POST or None, security=security, initial=_initial(request))
     verdict = None
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
-        verdict = selectors.precheck(user, security, data["recipient"], data["amount"])
+        verdict = selectors.precheck(user, security, data["recipient"], data["amount"], sender=data["sender"])
         if verdict.can_send:
             return redirect(_confirm_url(security, data))
         form.add_error(None, verdict.refusal)
@@ -63,11 +66,22 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
         "form_token": uuid.uuid4(),
         "recipient": request.GET.get("recipient", ""),
         "amount": request.GET.get("amount", ""),
+        "sender": request.GET.get("sender", ""),
     }
 
 
+def _sender(request: HttpRequest) -> str:
+    """The wallet that was chosen to send from; "" for the one the platform keeps. Nonsense is nobody's wallet."""
+    text = request.POST.get("sender") or request.GET.get("sender") or ""
+    try:
+        return parse_address(text) if text else ""
+    except InvalidAddress:
+        raise Http404 from None
+
+
 def _confirm_url(security: Security, data: dict[str, Any]) -> str:
-    query = {"recipient": data["recipient"], "amount": data["amount"], "form_token": data["form_token"]}
+    names = ("recipient", "amount", "form_token", "sender")
+    query = {name: data[name] for name in names if data[name] or name != "sender"}
     return f"{reverse('tokens:transfer-confirm', args=[security.pk])}?{urlencode(query)}"
 
 
@@ -76,8 +90,11 @@ def _confirm_url(security: Security, data: dict[str, Any]) -> str:
 def transfer_precheck(request: HttpRequest, security_id: int) -> HttpResponse:
     """The answer while the holder types."""
     user = person(request)
-    security, _holding = _holding_of(user, security_id)
-    verdict = selectors.precheck_typed(user, security, request.GET.get("recipient", ""), request.GET.get("amount", ""))
+    sender = _sender(request)
+    security, _holding = _holding_of(user, security_id, sender)
+    verdict = selectors.precheck_typed(
+        user, security, request.GET.get("recipient", ""), request.GET.get("amount", ""), sender=sender
+    )
     return render(request, "tokens/precheck.html", {"verdict": verdict, "security": security})
 
 
@@ -86,7 +103,7 @@ def transfer_precheck(request: HttpRequest, security_id: int) -> HttpResponse:
 def transfer_confirm(request: HttpRequest, security_id: int) -> HttpResponse:
     """Who gives what to whom, in one sentence; then the second factor; then it is asked of the chain, once."""
     user = person(request)
-    security, holding = _holding_of(user, security_id)
+    security, holding = _holding_of(user, security_id, _sender(request))
     form = TransferForm(request.POST if request.method == "POST" else request.GET, security=security)
     if not form.is_valid():
         messages.error(request, _("This transfer is not complete. Nothing was sent. Enter it again."))
@@ -100,6 +117,7 @@ def transfer_confirm(request: HttpRequest, security_id: int) -> HttpResponse:
                 recipient=data["recipient"],
                 units=data["amount"],
                 form_token=data["form_token"],
+                sender=data["sender"],
             )
         except FormReused:
             raise
@@ -116,7 +134,9 @@ def _confirmation(
     data: dict[str, Any],
     refusal: DomainError | None = None,
 ) -> HttpResponse:
-    verdict: Precheck = selectors.precheck(person(request), security, data["recipient"], data["amount"])
+    verdict: Precheck = selectors.precheck(
+        person(request), security, data["recipient"], data["amount"], sender=data["sender"]
+    )
     context = {
         "security": security,
         "holding": holding,
@@ -124,6 +144,7 @@ def _confirmation(
         "units": data["amount"],
         "value": security.value_of(data["amount"]),
         "form_token": data["form_token"],
+        "sender": data["sender"],
         "verdict": verdict,
         "refusal": refusal,
         "status": chain_status(),
@@ -149,23 +170,78 @@ def _transfer_context(request: HttpRequest, transfer_id: int) -> dict[str, Any]:
     if view is None:
         raise Http404
     transfer = view.transfer
-    transaction = transfer.transaction
+    transaction, outside = transfer.transaction, transfer.outside
+    timeline = transaction_timeline(transaction) if transaction else outside_timeline(outside) if outside else []
+    followed = transaction or outside
+    is_mine = transfer.requested_by_id == person(request).pk
     return {
         "view": view,
         "transfer": transfer,
         "security": transfer.security,
         "value": transfer.security.value_of(transfer.units),
-        "timeline": transaction_timeline(transaction) if transaction else [],
+        "timeline": timeline,
+        "outside": outside,
+        "may_sign": is_mine and outside is not None and transfer.state == transfer.State.REQUESTED,
         "names": selectors.names_for(person(request), [transfer.sender, transfer.recipient]),
-        "is_live": transaction is not None and not transaction.is_settled,
+        "is_live": followed is not None and not followed.is_settled and transfer.state != transfer.State.NOT_SENT,
         "status": chain_status(),
     }
 
 
-def _holding_of(user: User, security_id: int) -> tuple[Security, HoldingView]:
-    """A security this person may pass on from a wallet the platform keeps, and what they have of it."""
+# --- a transfer that the holder's own wallet sends -------------------------------------------------------
+
+
+@require_POST
+@signed_in
+def transfer_begin(request: HttpRequest, transfer_id: int) -> HttpResponse:
+    """What the wallet is to send, as JSON; checked once more at this moment."""
+    user = person(request)
+    if not Transfer.objects.filter(pk=transfer_id, requested_by=user, outside__isnull=False).exists():
+        raise Http404
+    try:
+        call = services.call_for_wallet(transfer_id=transfer_id, actor=user)
+    except DomainError as error:
+        return JsonResponse({"refusal": str(error.message), "code": error.code}, status=error.status_code)
+    return JsonResponse({"from": call.sender, "to": call.to, "data": "0x" + call.data.hex()})
+
+
+@require_POST
+@signed_in
+def transfer_report(request: HttpRequest, transfer_id: int) -> HttpResponse:
+    """The hash that the wallet gave back. Whether it is this transfer is looked up, not believed."""
+    return _with_own(
+        request,
+        transfer_id,
+        lambda user: services.report_transfer(
+            transfer_id=transfer_id, actor=user, transaction_hash=request.POST.get("hash", "")
+        ),
+        _("Your wallet sent it. It is followed here until it is final."),
+    )
+
+
+@require_POST
+@signed_in
+def transfer_give_up(request: HttpRequest, transfer_id: int) -> HttpResponse:
+    return _with_own(
+        request,
+        transfer_id,
+        lambda user: services.give_up_transfer(transfer_id=transfer_id, actor=user),
+        _("The transfer is given up. Nothing has moved."),
+    )
+
+
+def _with_own(request: HttpRequest, transfer_id: int, action: Callable[[User], Transfer], done: str) -> HttpResponse:
+    user = person(request)
+    if not Transfer.objects.filter(pk=transfer_id, requested_by=user, outside__isnull=False).exists():
+        raise Http404
+    act(request, lambda: action(user), done)
+    return redirect("tokens:transfer-detail", transfer_id)
+
+
+def _holding_of(user: User, security_id: int, sender: str = "") -> tuple[Security, HoldingView]:
+    """A security this person may pass on from the wallet at `sender` (default: the one the platform keeps), and what they have of it."""
     security = Security.objects.filter(pk=security_id, state__in=Security.ON_CHAIN).first()
-    holding = selectors.holding_for(user, security) if security else None
+    holding = selectors.holding_for(user, security, sender=sender) if security else None
     if security is None or holding is None or not (holding.units or holding.is_admitted):
         raise Http404
     return security, holding

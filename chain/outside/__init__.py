@@ -1,0 +1,1 @@
+"""Transactions that people send from wallets of their own: expected here, reported by hash, followed until final."""
