@@ -346,7 +346,7 @@ def test_every_email_renders_in_both_languages(approved, investor, mailoutbox):
         path.name.removesuffix("_subject.txt")
         for path in (settings.BASE_DIR / "templates/emails/kyc").glob("*_subject.txt")
     }
-    assert len(names) == 12
+    assert len(names) == 14
     for language in ("en", "ja"):
         investor.language = language
         investor.save()
