@@ -36,9 +36,12 @@ slither() (
 halmos() (
   install
   cd contracts || exit 1
-  FOUNDRY_PROFILE=prove "$tools/bin/halmos" --root . --contract SymbolicTest --forge-build-out out/prove --solver-timeout-branching 100ms \
-    --solver-timeout-assertion 120s --no-status >"$root/.run/tools/halmos.log" 2>&1
-  status=$?
+  status=0
+  : >"$root/.run/tools/halmos.log"
+  for contract in SymbolicTest SymbolicVaultTest; do
+    FOUNDRY_PROFILE=prove "$tools/bin/halmos" --root . --contract "$contract" --forge-build-out out/prove --solver-timeout-branching 100ms \
+      --solver-timeout-assertion 120s --no-status >>"$root/.run/tools/halmos.log" 2>&1 || status=1
+  done
   grep -E 'PASS|FAIL|TIMEOUT|ERROR|Counterexample|result' "$root/.run/tools/halmos.log"
   exit "$status"
 )
