@@ -1,6 +1,6 @@
 """A Merkle-sum tree over collateral: every node commits to the satoshi and wei beneath it. Pure arithmetic, no database.
 
-Format 1 (docs/decisions/031-collateral.md; `docs/verify_collateral.py` checks it with nothing but Python's own library):
+Format 1 (docs/decisions/032-collateral.md; `docs/verify_collateral.py` checks it with nothing but Python's own library):
 
     leaf = SHA-256(00 ‖ "musubi-collateral-1" ‖ salt (32) ‖ length of reference (2) ‖ reference ‖ sats (8) ‖ wei (16))
     node = SHA-256(01 ‖ left hash (32) ‖ left sats (8) ‖ left wei (16) ‖ right hash ‖ right sats ‖ right wei)

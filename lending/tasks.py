@@ -5,12 +5,19 @@ from __future__ import annotations
 from celery import shared_task
 
 from lending.services import bitcoin, collateral, monitoring, prices, proofs, reconciliation
+from lending.services.collateral import ether
 
 
 @shared_task
 def watch_bitcoin_task() -> None:
     """Look at deposits of Bitcoin, and at what is on its way out."""
     bitcoin.run_bitcoin_sweep()
+
+
+@shared_task
+def watch_ether_task() -> None:
+    """Take up what the vault's events told while nobody listened."""
+    ether.run_ether_sweep()
 
 
 @shared_task

@@ -53,7 +53,7 @@ class ReconciliationRun(models.Model):
 
 
 class CollateralProof(models.Model):
-    """A published Merkle-sum tree over the collateral of every loan (docs/decisions/031-collateral.md). Never changed.
+    """A published Merkle-sum tree over the collateral of every loan (docs/decisions/032-collateral.md). Never changed.
 
     `cut` holds the tree's upper nodes, so that a path is made from some hundred leaves and not from all of them.
     """

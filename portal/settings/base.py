@@ -146,6 +146,7 @@ CELERY_BEAT_SCHEDULE = {
     "tokens-maturity": {"task": "tokens.tasks.mature_securities_task", "schedule": 3600.0, "options": {"expires": 600}},
     # One question for each deposit that may still change, and so many addresses a turn: docs/runbooks/collateral.md.
     "lending-bitcoin": {"task": "lending.tasks.watch_bitcoin_task", "schedule": 10.0, "options": {"expires": 10}},
+    "lending-ether": {"task": "lending.tasks.watch_ether_task", "schedule": 60.0, "options": {"expires": 60}},
     "lending-deposits": {"task": "lending.tasks.advance_deposits_task", "schedule": 5.0, "options": {"expires": 5}},
     # At night in Japan, when little moves.
     "lending-reconciliation": {

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 
 from chain import operations
-from chain.models import EventLog
-from chain.selectors import signer_for_role
+from chain.gateway import gateway
+from chain.models import ChainTransaction, CollateralMovement, EventLog
+from chain.selectors import collateral_movements, final_block, signer_for_role
 from chain.services import enqueue, open_incident
 from chain.types import SignerRole
 from lending.models import Asset, Deposit, DepositAddress, Withdrawal
@@ -17,6 +19,12 @@ from lending.services.collateral.deposits import DepositFacts, lose_deposit, obs
 from lending.services.collateral.withdrawals import locked_withdrawal, note_final, note_sent
 
 _NOBODY = "0x" + "00" * 20
+#: A block after the vault's wait: a call that is tried earlier is refused for good.
+MARGIN = timedelta(seconds=12)
+_BATCH = 1000
+TX = ChainTransaction.State
+_DEAD = (TX.REVERTED, TX.CANCELLED, TX.EXPIRED, TX.REFUSED)
+_PURPOSE = "lending.release_executed"
 
 
 def release_id(withdrawal: Withdrawal) -> bytes:
@@ -40,15 +48,17 @@ def propose_release(row: Withdrawal) -> None:
 def execute_release(*, withdrawal_id: int, executable_at: int) -> None:
     """The vault has the proposal: make the release when its wait is over. Called again it changes nothing."""
     row = locked_withdrawal(withdrawal_id)
-    if row.state != Withdrawal.State.APPROVED:
+    asked = ChainTransaction.objects.filter(purpose=_PURPOSE, subject=f"lending.withdrawal:{row.pk}")
+    # One at a time: another is asked for only when the one before can no longer do anything.
+    if row.state != Withdrawal.State.APPROVED or asked.exclude(state__in=_DEAD).exists():
         return
     row.transaction = enqueue(
         call=operations.execute_collateral_release(_account(row), release_id(row)),
         signer=signer_for_role(SignerRole.COLLATERAL_AGENT),
-        idempotency_key=f"lending.release:{row.pk}:execute:{executable_at}",
-        purpose="lending.release_executed",
+        idempotency_key=f"lending.release:{row.pk}:execute:{asked.count()}",
+        purpose=_PURPOSE,
         subject=f"lending.withdrawal:{row.pk}",
-        not_before=datetime.fromtimestamp(executable_at, UTC),
+        not_before=datetime.fromtimestamp(executable_at, UTC) + MARGIN,
     )
     row.save(update_fields=["transaction"])
 
@@ -111,6 +121,61 @@ def released(log: EventLog, *, is_final: bool) -> None:
     note_sent(withdrawal_id=pk, txid=log.transaction_hash)
     if is_final:
         note_final(withdrawal_id=pk, height=log.block_number)
+
+
+# --- what a handler missed -------------------------------------------------------------------------------------------
+
+
+def run_ether_sweep() -> None:
+    """Everything the index knows and we do not: deposits, their finality and undoing, and releases. Events are told once,
+    so what failed then is taken up here. Raises NodeUnavailable when a release has to be asked about and nobody answers.
+    """
+    for movement in _deposits_behind():
+        deposit_seen(movement.log, is_final=movement.block_number <= final_block())
+    for deposit in Deposit.objects.filter(network=ether_network(), is_settled=False).exclude(
+        state__in=[Deposit.State.ORPHANED, Deposit.State.RETURNED]
+    ):
+        logs = EventLog.objects.filter(transaction_hash=deposit.txid, log_index=deposit.position, canonical=True)
+        if not logs.filter(block_hash=deposit.block_hash).exists():
+            lose_deposit(deposit_id=deposit.pk, reason="reorganised away")
+    for row in Withdrawal.objects.filter(
+        network=ether_network(), state__in=[Withdrawal.State.APPROVED, Withdrawal.State.SENT]
+    ).order_by("id"):
+        _follow(row)
+
+
+def _deposits_behind() -> Iterator[CollateralMovement]:
+    """Deposits in the index that we have not, or not as final, in the chain's order."""
+    accounts = DepositAddress.objects.filter(asset=Asset.ETH, network=ether_network()).order_by("id")
+    names = list(accounts.values_list("account", flat=True))
+    known = set(
+        Deposit.objects.filter(network=ether_network())
+        .exclude(state__in=[Deposit.State.SEEN, Deposit.State.ORPHANED])
+        .values_list("txid", "position")
+    )
+    for start in range(0, len(names), _BATCH):
+        rows = collateral_movements(names[start : start + _BATCH]).filter(kind=CollateralMovement.Kind.DEPOSITED)
+        for row in rows.select_related("log"):
+            if (row.transaction_hash, row.log.log_index) not in known:
+                yield row
+
+
+def _follow(row: Withdrawal) -> None:
+    account = _account(row)
+    made = (
+        collateral_movements([account])
+        .filter(kind=CollateralMovement.Kind.RELEASED, reference="0x" + release_id(row).hex())
+        .select_related("log")
+        .first()
+    )
+    if made is not None:
+        released(made.log, is_final=made.block_number <= final_block())
+        return
+    proposed = row.transaction is not None and row.transaction.state in (TX.FINAL, *_DEAD)
+    if row.state == Withdrawal.State.APPROVED and proposed:
+        wei, executable_at = gateway().collateral_release(account, release_id(row))
+        if wei:
+            execute_release(withdrawal_id=row.pk, executable_at=executable_at)
 
 
 def _address(log: EventLog) -> DepositAddress | None:
