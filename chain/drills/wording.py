@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from chain.desk.models import Alarm
+from chain.desk.models import Alarm, ResponseStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ MODES: Final[Mapping[str, str]] = {
     "patient": gettext_noop("with patience"),
     "racing": gettext_noop("in the same block, with a higher fee"),
     "plain": gettext_noop("the only way there is"),
+    "live": gettext_noop("against this demonstration"),
 }
 
 STEPS: Final[Mapping[str, str]] = {
@@ -63,6 +64,14 @@ STEPS: Final[Mapping[str, str]] = {
     "row_refused": gettext_noop("A forged row in the outbox (%(what)s) was refused: %(reason)s."),
     "falsified": gettext_noop("The register in the database was falsified."),
     "announced": gettext_noop("%(count)s operations were announced."),
+    "stage_set": gettext_noop(
+        "The stage is set with fresh sample people; their verification and holdings are genuine."
+    ),
+    "moved": gettext_noop("%(units)s units went from the victim to the accomplice."),
+    "lay_in_wait": gettext_noop(
+        "%(count)s forged SBTs lie in wait in the pool, behind the next honest one, to share its block."
+    ),
+    "did": gettext_noop("%(who)s at the incident desk: %(step)s (%(state)s)."),
     "raced": gettext_noop("%(count)s calls were sent into the block of the first response; %(won)s went through."),
     "reported": gettext_noop("%(who)s reported the key as stolen."),
     "alarmed": gettext_noop("Alarms at the incident desk: %(alarms)s."),
@@ -126,6 +135,9 @@ def step_words(text: str, values: Mapping[str, Any]) -> str:
     """The sentence of one step, in the language in force."""
     if "alarms" in values:
         values = {**values, "alarms": ", ".join(map(alarm_words, values["alarms"]))}
+    if text == "did":
+        kind, state = ResponseStep.Kind(values["step"]).label, ResponseStep.State(values["state"]).label
+        values = {**values, "step": kind, "state": state}
     return _(STEPS[text]) % values
 
 

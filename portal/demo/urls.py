@@ -6,5 +6,8 @@ app_name = "demo"
 urlpatterns = [
     path("", views.people, name="people"),
     path("codes/", views.codes, name="codes"),
+    path("drills/", views.drills, name="drills"),
+    path("drills/state/", views.drill_state, name="drill-state"),
+    path("drills/start/", views.start_drill, name="drill-start"),
     path("inbox/", views.inbox, name="inbox"),
 ]

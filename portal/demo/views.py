@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
+from portal.demo import drill_picture, drill_runs
 from portal.demo.mail import sent_mail
 from portal.demo.people import BY_KEY, PEOPLE, current_code, password, seconds_left, stranger_address
 from portal.models import User
@@ -64,6 +66,57 @@ def _addresses() -> list[tuple[str | Promise, str]]:
 def codes(request: HttpRequest) -> HttpResponse:
     """The table alone, polled while the page is open so that the codes shown are good."""
     return render(request, "demo/accounts.html", _accounts())
+
+
+# --- drills --------------------------------------------------------------------------------------------------------
+
+
+@demo_only
+def drills(request: HttpRequest) -> HttpResponse:
+    """Choose a theft, start it, watch it."""
+    from chain.drills import wording
+
+    choices = [(code, wording.title(code), wording.must_end(code)) for code in drill_runs.REHEARSED]
+    live = [choice for choice in choices if choice[0] in drill_runs.LIVE]
+    return render(request, "demo/drills.html", {"live": live, "choices": choices, **_drill_shown()})
+
+
+@demo_only
+def drill_state(request: HttpRequest) -> HttpResponse:
+    """The running drill alone, polled while it runs; 286 tells htmx to stop. Nothing new: 204, and the place is kept."""
+    shown = _drill_shown()
+    run = shown["run"]
+    if run is not None and run.is_running and request.GET.get("seen") == shown["seen"]:
+        return HttpResponse(status=204)
+    return render(request, "demo/drill_state.html", shown, status=200 if run is not None and run.is_running else 286)
+
+
+def _drill_shown() -> dict[str, Any]:
+    run = drill_runs.current()
+    seen = f"{run.began}:{run.mode}:{len(run.steps)}:{run.result is not None}" if run else ""
+    return {"run": run, "seen": seen, "picture": drill_picture.picture_of(run) if run else None, "people": BY_KEY}
+
+
+@never_cache
+@require_POST
+def start_drill(request: HttpRequest) -> HttpResponse:
+    """Start one, if none runs and no urgent alarm of an earlier one is open."""
+    from chain.desk.models import Alarm
+
+    if not settings.DEMO:
+        raise Http404
+    live = request.POST.get("live") == "1"
+    urgent = Alarm.objects.filter(severity=Alarm.Severity.ACT).exclude(state=Alarm.State.CLOSED)
+    try:
+        if live and urgent.exists():
+            messages.error(request, _("An urgent alarm is still open at the incident desk: bring it to its end first."))
+        else:
+            drill_runs.start(code=request.POST.get("code", ""), live=live)
+    except drill_runs.DrillRuns:
+        messages.error(request, _("A drill runs already. Nothing was started: wait for its end."))
+    except ValueError:
+        messages.error(request, _("There is no such drill. Nothing was started."))
+    return redirect("demo:drills")
 
 
 @demo_only
