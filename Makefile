@@ -98,7 +98,7 @@ screenshots: setup ## take the pictures of docs/screenshots again
 	@sh tests/run.sh screenshots
 
 clean: ## remove what can be made again (not the demo's data)
-	@rm -rf .venv node_modules frontend/dist staticfiles contracts/out contracts/cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv node_modules frontend/dist frontend/document-fonts staticfiles contracts/out contracts/cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help prove mutate setup demo demo-detached demo-stop demo-memory demo-reset smoke test test-contracts test-python test-browser qa bench bench-gas bench-index bench-collateral drill screenshots clean

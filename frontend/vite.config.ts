@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -28,12 +28,29 @@ function notoSansJp(): Plugin {
   };
 }
 
+/**
+ * Whole fonts for the PDFs that the server makes of contracts and statements. Not below dist: no reader fetches them.
+ */
+function documentFonts(): Plugin {
+  return {
+    name: "document-fonts",
+    closeBundle() {
+      const target = resolve(here, "document-fonts");
+      mkdirSync(target, { recursive: true });
+      for (const weight of ["400Regular", "700Bold"]) {
+        const file = `NotoSansJP_${weight}.ttf`;
+        copyFileSync(require.resolve(`@expo-google-fonts/noto-sans-jp/${weight}/${file}`), resolve(target, file));
+      }
+    },
+  };
+}
+
 // Fixed names: Django's manifest storage adds the hash of the content when it collects static files.
 export default defineConfig({
   root: here,
   base: "./",
   publicDir: resolve(here, "public"),
-  plugins: [tailwindcss(), notoSansJp()],
+  plugins: [tailwindcss(), notoSansJp(), documentFonts()],
   build: {
     outDir: resolve(here, "dist"),
     emptyOutDir: true,

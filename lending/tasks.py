@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from lending.services import bitcoin, collateral, monitoring, prices, proofs, reconciliation
+from lending.services import accrual, bitcoin, collateral, documents, monitoring, prices, proofs, reconciliation
 from lending.services.collateral import ether
 
 
@@ -53,3 +53,15 @@ def sweep_book_task() -> None:
 @shared_task
 def act_on_breaches_task() -> None:
     """Carry out what the sweep found."""
+
+
+@shared_task(time_limit=7200, soft_time_limit=7000)
+def accrue_interest_task() -> None:
+    """Charge the book up to yesterday; days that were missed come with it."""
+    accrual.accrue_book()
+
+
+@shared_task
+def make_statements_task() -> int:
+    """Statements of the month and year that have ended."""
+    return documents.make_due_statements()

@@ -1,0 +1,1 @@
+"""Every write of this app, by subject; one function per business action."""

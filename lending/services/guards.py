@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -19,7 +19,7 @@ from portal.state import Transitions, require_transition
 class Stateful(Protocol):
     """A row with a state machine."""
 
-    TRANSITIONS: Any
+    TRANSITIONS: ClassVar[Any]
     state: Any
     pk: Any
 

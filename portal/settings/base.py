@@ -155,6 +155,13 @@ CELERY_BEAT_SCHEDULE = {
     },
     "lending-proof": {"task": "lending.tasks.publish_proof_task", "schedule": crontab(hour=3, minute=40)},
     # An answer of one exchange may take seconds; a round that nobody took in time is dropped.
+    # Once a day is enough; hourly, so that a missed night is made up for the same morning.
+    "lending-interest": {"task": "lending.tasks.accrue_interest_task", "schedule": crontab(minute=10)},
+    "lending-statements": {
+        "task": "lending.tasks.make_statements_task",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
     "lending-prices": {"task": "lending.tasks.poll_prices_task", "schedule": 20.0, "options": {"expires": 15}},
     "lending-sweep": {"task": "lending.tasks.sweep_book_task", "schedule": 5.0, "options": {"expires": 5}},
     "kyc-reviews": {"task": "kyc.tasks.announce_reviews_task", "schedule": 3600.0, "options": {"expires": 600}},
@@ -216,6 +223,8 @@ STORAGES = {
 # Evidence: outside the web root, never a URL, encrypted before it is written (kyc.evidence).
 PRIVATE_ROOT = Path(env.str("PRIVATE_ROOT", default=str(BASE_DIR / ".run" / "private")))
 EVIDENCE_KEYS = env.list("EVIDENCE_KEYS", default=[])  # Fernet keys, newest first
+# Fonts of the PDFs that the server makes (`npm run build` puts them there).
+DOCUMENT_FONTS = Path(env.str("DOCUMENT_FONTS", default=str(BASE_DIR / "frontend" / "document-fonts")))
 EVIDENCE_MAX_BYTES = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 12 * 1024 * 1024
 
