@@ -242,6 +242,20 @@ class AddressBookForm(forms.Form):
     address = AddressTextField(label=_("Wallet address"), max_length=64)
 
 
+class AddressFileForm(forms.Form):
+    file = forms.FileField(
+        label=_("CSV file"),
+        help_text=_("With the columns label and address, as this page hands it out. At most 500 rows."),
+    )
+
+    def clean_file(self) -> bytes:
+        file = self.cleaned_data["file"]
+        if file.size > 256 * 1024:
+            raise forms.ValidationError(_("The file is too large. Nothing was saved."), code="too_large")
+        content: bytes = file.read()
+        return content
+
+
 class ReceiveForm(forms.Form):
     isin = forms.CharField(
         label=_("ISIN of the security"), max_length=12, help_text=_("Ask whoever wants to pass it on to you.")

@@ -10,9 +10,11 @@ from decimal import Decimal
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from chain.models import AddressField, UnitsField
@@ -487,6 +489,12 @@ class AddressBookEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.label} {self.address}"
+
+    @property
+    def waits_until(self) -> datetime | None:
+        """When the waiting time of a recipient saved lately ends; None once it is over."""
+        until = self.created_at + settings.RECIPIENT_COOLING_OFF
+        return until if until > timezone.now() else None
 
 
 class AdmissionRequest(models.Model):

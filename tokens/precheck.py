@@ -8,9 +8,11 @@ node is down there is no verdict: the lines still stand, and nothing can be sent
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from django.db.models import Q, Sum
+from django.conf import settings
+from django.db.models import Min, Q, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -121,7 +123,9 @@ def precheck(user: User, security: Security, recipient: str, units: int, *, send
     verdict = replace(
         verdict, is_new_recipient=address not in known, recipient_label=known.get(address, ""), lookalike=imitated
     )
-    return _stop_lookalike(verdict) if imitated else verdict
+    if imitated:
+        return _stop_lookalike(verdict)
+    return _let_cool_off(verdict, user, address) if verdict.can_send else verdict
 
 
 def sending_wallet(user: User, security: Security, *, address: str = "") -> Wallet | None:
@@ -147,6 +151,48 @@ def known_addresses(user: User) -> dict[str, str]:
     known = dict.fromkeys(past.distinct(), "")
     known |= {wallet.address: _("Your own wallet") for wallet in wallets_for(user)}
     return known | dict(AddressBookEntry.objects.filter(user=user).values_list("address", "label"))
+
+
+def known_since(user: User, address: str) -> datetime | None:
+    """Since when this person has this recipient: saved in the address book, or first sent to; None if they have not.
+
+    A wallet the platform keeps for them counts as known always; one of their own since it was added.
+    """
+    wallet = next((wallet for wallet in wallets_for(user) if wallet.address == address), None)
+    if wallet is not None:
+        return wallet.created_at if wallet.signer_id is None else datetime.min.replace(tzinfo=UTC)
+    saved = AddressBookEntry.objects.filter(user=user, address=address).values_list("created_at", flat=True).first()
+    sent = Transfer.objects.filter(requested_by=user, recipient=address, state=Transfer.State.FINAL)
+    first = sent.aggregate(at=Min("ended_at"))["at"]
+    return min((at for at in (saved, first) if at is not None), default=None)
+
+
+def _let_cool_off(verdict: Precheck, user: User, address: str) -> Precheck:
+    """Refuse a recipient that is not known for long enough (`RECIPIENT_COOLING_OFF`; zero switches it off)."""
+    if not settings.RECIPIENT_COOLING_OFF:
+        return verdict
+    since = known_since(user, address)
+    if since is None:
+        return replace(
+            verdict,
+            refusal=_(
+                "You have not saved this recipient yet. Nothing has moved. Save them in your address book; you can send "
+                "to them after the waiting time, which protects you if somebody else uses your account."
+            ),
+            code="tokens.transfer.recipient_not_saved",
+        )
+    until = since + settings.RECIPIENT_COOLING_OFF if since.year > 1 else since
+    if until <= timezone.now():
+        return verdict
+    return replace(
+        verdict,
+        refusal=_(
+            "You saved this recipient a short while ago. Nothing has moved. You can send to them when the waiting time is "
+            "over; if it was not you who saved them, contact us at once."
+        ),
+        code="tokens.transfer.recipient_cooling_off",
+        wait_until=until,
+    )
 
 
 def lookalike_of(address: str, known: dict[str, str]) -> str:

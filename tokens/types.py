@@ -148,6 +148,7 @@ class Precheck:
     units: int = 0
     lookalike: str = ""  # the known address it resembles, in full
     is_new_recipient: bool = False
+    wait_until: datetime | None = None  # a recipient saved lately can be sent to from then on
     recipient_label: str = ""
     node_down: bool = False
     incomplete: bool = False  # a field is still empty: no verdict, no refusal

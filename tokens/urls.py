@@ -29,6 +29,8 @@ urlpatterns = [
     path("transfers/<int:transfer_id>/report/", transfers.transfer_report, name="transfer-report"),
     path("transfers/<int:transfer_id>/give-up/", transfers.transfer_give_up, name="transfer-give-up"),
     path("address-book/", transfers.address_book, name="address-book"),
+    path("address-book.csv", transfers.address_book_file, name="address-book-csv"),
+    path("address-book/import/", transfers.address_import, name="address-import"),
     path("address-book/<int:entry_id>/remove/", transfers.address_remove, name="address-remove"),
     path("recoveries/<int:recovery_id>/", investor.recovery, name="recovery-detail"),
     # issuers

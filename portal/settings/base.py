@@ -289,6 +289,9 @@ SALE_VENUE = env.str("SALE_VENUE", default="paper")
 SALE_API_KEY = env.str("SALE_API_KEY", default="")
 SALE_API_SECRET = env.str("SALE_API_SECRET", default="")
 
+# A recipient can be sent to only this long after it was saved: whoever takes a session over cannot empty it the same day.
+RECIPIENT_COOLING_OFF = timedelta(seconds=env.float("RECIPIENT_COOLING_OFF_SECONDS", default=86400.0))
+
 # --- mail --------------------------------------------------------------------------------------------
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)

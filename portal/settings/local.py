@@ -1,10 +1,14 @@
 """Demo and development on one machine. `make demo` hands everything over in the environment."""
 
+from datetime import timedelta
+
 from .base import *  # noqa: F403
 from .base import CHAIN_RPC_URL, env
 
 DEBUG = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+# A demonstration has no day to wait.
+RECIPIENT_COOLING_OFF = timedelta(seconds=env.float("RECIPIENT_COOLING_OFF_SECONDS", default=0.0))
 # On one machine a wallet reaches the same node.
 CHAIN_PUBLIC_RPC_URL = env.str("CHAIN_PUBLIC_RPC_URL", default=CHAIN_RPC_URL)
 # Passkeys need https or localhost; browsers treat http://localhost as secure.

@@ -1,5 +1,7 @@
 """Tests: the real PostgreSQL, Redis and node; Celery runs in place and hashing is cheap."""
 
+from datetime import timedelta
+
 from .base import *  # noqa: F403
 from .base import STORAGES, env
 
@@ -20,3 +22,4 @@ BITCOIN_ACCOUNT_XPUB = (
     "tpubDC8msFGeGuwnKG9Upg7DM2b4DaRqg3CUZa5g8v2SRQ6K4NSkxUgd7HsL2XVWbVm39yBA4LAxysQAm397zwQSQoQgewGiYZqrA9DsP4zbQ1M"
 )
 BITCOIN_MASTER_FINGERPRINT = "73c5da0a"
+RECIPIENT_COOLING_OFF = timedelta(0)  # the tests of it set their own

@@ -30,6 +30,7 @@ from tokens.services.securities import (
 from tokens.services.transfers import (
     call_for_wallet,
     give_up_transfer,
+    import_addresses,
     remove_address,
     report_transfer,
     request_transfer,
@@ -51,6 +52,7 @@ __all__ = [
     "decline_admission",
     "decline_invitation",
     "give_up_transfer",
+    "import_addresses",
     "invite_investor",
     "issue_allotment",
     "mature_securities",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from chain import operations
@@ -14,6 +17,7 @@ from chain.gateway import parse_address
 from chain.services import enqueue, expect, report_hash, withdraw
 from kyc.selectors import wallets_for
 from portal import audit
+from portal.exceptions import DomainError
 from portal.models import User
 from tokens.exceptions import FormReused, TransferRefused
 from tokens.models import AddressBookEntry, Security, Transfer
@@ -23,6 +27,8 @@ from tokens.services.notices import notify
 SUBJECT: Final = "tokens.transfer"
 #: What follows a transfer that the holder's own wallet sends.
 OWN: Final = "tokens.own_transfer"
+#: Rows of one address book file.
+MAX_ROWS: Final = 500
 
 
 def request_transfer(
@@ -180,9 +186,16 @@ def save_address(*, actor: User, label: str, address: str) -> AddressBookEntry:
             _("Enter a name for this address. Nothing was saved."), code="tokens.address_book.no_label"
         )
     with transaction.atomic():
-        entry, _created = AddressBookEntry.objects.update_or_create(
+        entry, is_new = AddressBookEntry.objects.update_or_create(
             user=actor, address=checked, defaults={"label": label.strip()[:80]}
         )
+        if is_new:
+            notify(
+                user=actor,
+                template="recipient_added",
+                context={"label": entry.label, "address": checked, "path": "/tokens/address-book/"},
+                dedupe_key=f"recipient:{entry.pk}",
+            )
         audit.record(
             action="tokens.address_book.saved",
             subject_type="tokens.address_book",
@@ -191,6 +204,48 @@ def save_address(*, actor: User, label: str, address: str) -> AddressBookEntry:
             data={"address": checked},
         )
     return entry
+
+
+def import_addresses(*, actor: User, content: bytes) -> int:
+    """Save every row of a CSV file with the columns `label` and `address`; all of them or none. How many there were.
+
+    Raises `TransferRefused` with the line that cannot be taken. Each new recipient waits like one saved by hand.
+    """
+    rows = _address_rows(content)
+    with transaction.atomic():
+        for line, (label, address) in rows:
+            try:
+                save_address(actor=actor, label=label, address=address)
+            except DomainError as error:
+                raise TransferRefused(
+                    gettext("Line %(line)s: %(why)s Nothing of the file was saved.")
+                    % {"line": line, "why": error.message},
+                    code="tokens.address_book.line",
+                ) from error
+    return len(rows)
+
+
+def _address_rows(content: bytes) -> list[tuple[int, tuple[str, str]]]:
+    try:
+        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
+        names = reader.fieldnames or []
+        # What we exported comes back: the apostrophe that keeps a spreadsheet from running a cell is not part of it.
+        rows = [
+            (reader.line_num, ((row["label"] or "").removeprefix("'"), (row["address"] or "").removeprefix("'")))
+            for row in reader
+            if "label" in names and "address" in names
+        ]
+    except (UnicodeDecodeError, csv.Error):
+        rows = []
+    if not 0 < len(rows) <= MAX_ROWS:
+        raise TransferRefused(
+            gettext(
+                "The file needs the columns label and address and at most %(most)s rows, in UTF-8. Nothing was saved."
+            )
+            % {"most": MAX_ROWS},
+            code="tokens.address_book.file",
+        )
+    return rows
 
 
 def remove_address(*, actor: User, entry_id: int) -> None:

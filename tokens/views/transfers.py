@@ -22,10 +22,10 @@ from portal.exceptions import DomainError
 from portal.models import User
 from tokens import selectors, services
 from tokens.exceptions import FormReused
-from tokens.forms import AddressBookForm, TransferForm
+from tokens.forms import AddressBookForm, AddressFileForm, TransferForm
 from tokens.models import Security, Transfer
 from tokens.types import HoldingView, Precheck, TransferView
-from tokens.views.common import act, person
+from tokens.views.common import act, csv_file, person
 
 
 @require_safe
@@ -254,7 +254,7 @@ def _holding_of(user: User, security_id: int, sender: str = "") -> tuple[Securit
 @signed_in
 def address_book(request: HttpRequest) -> HttpResponse:
     user = person(request)
-    form = AddressBookForm(request.POST or None)
+    form = AddressBookForm(request.POST or None, initial={"address": request.GET.get("address", "")})
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         saved = act(
@@ -264,8 +264,31 @@ def address_book(request: HttpRequest) -> HttpResponse:
         )
         if saved:
             return redirect("tokens:address-book")
-    context = {"form": form, "book": selectors.address_book_for(user)}
+    context = {"form": form, "file_form": AddressFileForm(), "book": selectors.address_book_for(user)}
     return render(request, "tokens/address_book.html", context, status=400 if form.errors else 200)
+
+
+@require_safe
+@signed_in
+def address_book_file(request: HttpRequest) -> HttpResponse:
+    return csv_file(selectors.address_book_csv(person(request)), "address-book.csv")
+
+
+@require_POST
+@signed_in
+def address_import(request: HttpRequest) -> HttpResponse:
+    """Many recipients from a file: all of them, or none and the line that was wrong."""
+    form = AddressFileForm(request.POST, request.FILES)
+    if not form.is_valid():
+        messages.error(request, " ".join(form.errors.get("file", [])))
+    else:
+        try:
+            count = services.import_addresses(actor=person(request), content=form.cleaned_data["file"])
+        except DomainError as error:
+            messages.error(request, str(error.message), extra_tags=error.code)
+        else:
+            messages.success(request, _("Recipients read from the file: %(count)s.") % {"count": count})
+    return redirect("tokens:address-book")
 
 
 @require_POST
