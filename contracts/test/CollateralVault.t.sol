@@ -111,6 +111,9 @@ contract CollateralVaultTest is Base {
         vm.prank(controller);
         manager.schedule(address(vault), data, 0);
         _skip(CONTROLLER_DELAY);
+        address present = vault.borrowerOf(account);
+        vm.expectEmit(address(vault));
+        emit ICollateralVault.BorrowerChangeAnnounced(account, present, next, uint48(_now() + NOTICE));
         _call(controller, address(vault), data);
     }
 
