@@ -407,6 +407,11 @@ contract SecurityTokenTest is Base {
         token.freeze(alice, 1);
         _refused(bob, 100, 32);
         _allowed(bob, 99);
+        // Whatever the number of the SBT, whose bits stand beside the frozen amount's.
+        vm.prank(agent);
+        token.freeze(bob, 1);
+        _eq(token.detectTransferRestriction(bob, alice, 99), 32, "an even number");
+        _eq(token.detectTransferRestriction(bob, alice, 98), 0, "the rest is free");
     }
 
     function test_Freeze_EverythingForGood() public {

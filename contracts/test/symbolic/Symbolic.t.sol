@@ -112,6 +112,10 @@ contract SymbolicTest {
         assert(_token.redeemedFrom(FROM) == 3);
         vm.store(address(_token), keccak256(abi.encode(FROM, RECOVERIES_SLOT)), bytes32(uint256(uint160(TO)) | uint256(7) << 160));
         assert(_token.recoveryOf(FROM).replacement == TO && _token.recoveryOf(FROM).executableAt == 7);
+        _sbt.set(FROM, 0, 5, 1);
+        assert(_token.canSend(FROM));
+        vm.store(address(_token), _account(FROM), bytes32(uint256(1) << 240));
+        assert(!_token.canSend(FROM)); // locked
     }
 
     // ------------------------------------------------------------------------------------- conservation, and the admission
