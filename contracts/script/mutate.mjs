@@ -206,9 +206,9 @@ function verdict(code, original) {
   if (hash === codeOf(original)) return { result: "same code" };
   if (!verdicts.has(hash)) {
     install(code);
-    const by = failing("--no-match-path", STATEFUL) || failing("--match-path", STATEFUL);
+    const killer = failing("--no-match-path", STATEFUL) || failing("--match-path", STATEFUL);
     install(original);
-    verdicts.set(hash, by ? { result: "killed", by } : { result: "survived" });
+    verdicts.set(hash, killer ? { result: "killed", killer } : { result: "survived" });
   }
   return { ...verdicts.get(hash), code: hash };
 }
@@ -287,7 +287,7 @@ for (const line of existsSync(results_file) ? readFileSync(results_file, "utf8")
   const entry = JSON.parse(line);
   if (!originals.has(entry.file) || entry.state !== stateOf(entry.file)) continue;
   known.set(entry.id, entry);
-  if (entry.result === "killed") verdicts.set(entry.code, { result: entry.result, by: entry.by });
+  if (entry.result === "killed") verdicts.set(entry.code, { result: entry.result, killer: entry.killer });
 }
 if (process.argv.includes("--survivors")) for (const [id, { result }] of known) if (result === "survived") known.delete(id);
 

@@ -639,6 +639,22 @@ contract SecurityTokenTest is Base {
         this.callToken(carol, data);
     }
 
+    /// @dev Whose grant has not begun is no controller yet, whatever it scheduled under a former one.
+    function test_RevertWhen_TheControllersNewGrantHasNotBegun() public {
+        manager.setGrantDelay(5, 1 days);
+        _skip(5 days);
+        manager.grantRole(5, carol, CONTROLLER_DELAY);
+        _skip(1 days);
+        bytes memory data = _forced(alice, bob, 1);
+        vm.prank(carol);
+        manager.schedule(address(token), data, 0);
+        manager.revokeRole(5, carol);
+        manager.grantRole(5, carol, CONTROLLER_DELAY);
+        _skip(1 days - 1);
+        vm.expectRevert(abi.encodeWithSelector(IAccessManaged.AccessManagedUnauthorized.selector, carol));
+        this.callToken(carol, data);
+    }
+
     /// @dev To the second: a schedule made in the very second of the grant may run.
     function test_ASecondControllerActsOneDelayAfterItsGrant() public {
         manager.grantRole(5, carol, CONTROLLER_DELAY);
