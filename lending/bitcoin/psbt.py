@@ -102,7 +102,7 @@ def read_signed(text: str, *, txid: str) -> bytes:
             _("Signatures are still missing. It was not sent. Sign it with every key that is needed."),
             code="lending.psbt.unsigned",
         )
-    return transaction.serialize()
+    return bytes(transaction.serialize())
 
 
 def _check(coins: Sequence[OwnCoin], *, sats: int, change: int) -> None:

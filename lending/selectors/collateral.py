@@ -104,7 +104,9 @@ def promised_units(loan: Loan, asset: str, *, but: int | None = None) -> int:
         asset=asset,
         state__in=[Withdrawal.State.REQUESTED, Withdrawal.State.CHECKED],
         kind__in=[Withdrawal.Kind.EXCESS, Withdrawal.Kind.RELEASE],
-    ).exclude(pk=but)
+    )
+    if but is not None:
+        rows = rows.exclude(pk=but)
     return int(rows.aggregate(total=Sum("units"))["total"] or 0)
 
 

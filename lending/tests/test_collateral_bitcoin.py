@@ -457,7 +457,7 @@ def test_a_change_of_the_return_address_waits_and_can_be_stopped(bitcoin: Chain)
 def test_a_return_address_needs_a_second_person_and_must_not_be_ours_listed_or_foreign(bitcoin: Chain) -> None:
     loan = world.make_loan()
     ours = address_of(loan)
-    asked = {"actor": loan.borrower, "asset": "BTC"}
+    asked: dict[str, Any] = {"actor": loan.borrower, "asset": "BTC"}
     assert code_of(request_return_address, address=ours, **asked) == "lending.return_address.ours"
     assert code_of(request_return_address, address="0x" + "11" * 20, **asked) == "lending.bitcoin.address"
     row = request_return_address(address=bitcoin.wallet("mallory"), **asked)
@@ -624,7 +624,7 @@ def test_the_same_form_is_one_withdrawal(bitcoin: Chain) -> None:
     loan = world.make_loan()
     deposit(loan, bitcoin, 800_000)
     home(loan, bitcoin)
-    form = {"loan_id": loan.pk, "actor": loan.borrower, "asset": "BTC", "form_key": "one"}
+    form: dict[str, Any] = {"loan_id": loan.pk, "actor": loan.borrower, "asset": "BTC", "form_key": "one"}
     assert request_withdrawal(units=200_000, **form) == request_withdrawal(units=200_000, **form)
     assert code_of(request_withdrawal, units=200_001, **form) == "lending.withdrawal.form_reused"
 

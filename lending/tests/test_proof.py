@@ -121,7 +121,7 @@ def test_a_node_is_never_a_leaf() -> None:
 
 
 def test_another_salt_is_another_leaf() -> None:
-    same = {"reference": "L-1", "sats": 5, "wei": 6}
+    same: dict[str, Any] = {"reference": "L-1", "sats": 5, "wei": 6}
     assert proof.leaf(salt=bytes(32), **same).hash != proof.leaf(salt=b"\x01" * 32, **same).hash
 
 

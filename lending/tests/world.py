@@ -129,7 +129,7 @@ def lend(loan: Loan, yen: int) -> Loan:
             "principal": 0,
             "rate_bps": 500,
             "late_rate_bps": 1500,
-            "due_on": loan.due_on,
+            "due_on": loan.due_on or timezone.localdate(),
             "through": timezone.localdate(),
         },
     )

@@ -96,7 +96,7 @@ def _given(loan: Loan, asset: Asset, address: str, *, actor: User | str, **more:
         asset=asset,
         network=bitcoin_network() if asset == Asset.BTC else ether_network(),
         address=address,
-        **more,  # type: ignore[arg-type]  # the fields of the caller
+        **more,
     )
     audit.record(
         action="lending.address.given",
