@@ -16,6 +16,7 @@ from chain.drills.defence import CALLED_SECONDS, Defence
 from chain.drills.keys import Key
 from chain.drills.record import (
     CLOCK,
+    HARMLESS,
     OFFICERS,
     PLATFORM,
     THIEF,
@@ -38,8 +39,6 @@ PATIENT: Final = "patient"
 RACING: Final = "racing"
 #: For drills in which there is only one way.
 PLAIN: Final = "plain"
-#: What one signer of a Safe may always do, and what does nothing without the others.
-HARMLESS: Final = frozenset({"AdminSafe.approveHash", "CouncilSafe.approveHash"})
 
 
 class Scene:

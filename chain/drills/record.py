@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from chain.drills.thief import Try
 from chain.drills.world import Person, World
 
 #: Who acts in a step.
 THIEF, PLATFORM, OFFICERS, CLOCK = "thief", "platform", "officers", "clock"
+
+
+#: What one signer of a Safe may always do, and what does nothing without the others.
+HARMLESS: Final = frozenset({"AdminSafe.approveHash", "CouncilSafe.approveHash"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class Result:
     @property
     def is_silent(self) -> bool:
         """Something of the thief's went through, and no alarm at the desk told of it."""
-        return any(each.done for each in self.tries) and not self.alarms
+        return any(each.done and each.function not in HARMLESS for each in self.tries) and not self.alarms
 
     @property
     def passed(self) -> bool:

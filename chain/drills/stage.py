@@ -39,12 +39,26 @@ def stage(*, plan: str = "drill") -> Iterator[World]:
         shutil.rmtree(keystore, ignore_errors=True)
 
 
+def drop_leftovers() -> list[str]:
+    """Drop the databases of drills that were killed: those of our making that nobody is connected to."""
+    with connection._nodb_cursor() as cursor:  # type: ignore[attr-defined]  # the way Django makes test databases
+        cursor.execute(
+            "SELECT datname FROM pg_database WHERE datname ~ '^drill_[0-9a-f]{12}$' "
+            "AND datname NOT IN (SELECT datname FROM pg_stat_activity WHERE datname IS NOT NULL)"
+        )
+        names = [str(name) for (name,) in cursor.fetchall()]
+        for name in names:
+            cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')
+    return names
+
+
 @contextmanager
 def scratch_database() -> Iterator[None]:
     """Put this process on a new, empty database on the same server, with all its tables; drop it afterwards.
 
     The role of DATABASE_URL must be allowed to create databases. Nothing of the installation's own database is read.
     """
+    drop_leftovers()
     name, own = f"drill_{secrets.token_hex(6)}", connection.settings_dict["NAME"]
     tests = connection.settings_dict["TEST"]
     before, tests["NAME"] = tests.get("NAME"), name

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -149,6 +150,18 @@ def test_a_theft_without_an_alarm_is_seen(world: World, monkeypatch: pytest.Monk
     assert (result.alarms, result.is_silent, result.detect) == ([], True, None)
     assert report.silent([result]) == ["D5/hurried"]
     assert any(step.text == "unalarmed" for step in result.steps)
+
+
+def test_databases_of_killed_drills_are_dropped_and_those_in_use_are_not(db: None) -> None:
+    with connection._nodb_cursor() as cursor:  # type: ignore[attr-defined]
+        cursor.execute('CREATE DATABASE "drill_0123456789ab"')
+        cursor.execute('CREATE DATABASE "drill_of_somebody"')
+    try:
+        assert stage.drop_leftovers() == ["drill_0123456789ab"]
+        assert stage.drop_leftovers() == []
+    finally:
+        with connection._nodb_cursor() as cursor:  # type: ignore[attr-defined]
+            cursor.execute('DROP DATABASE "drill_of_somebody"')
 
 
 def test_the_response_goes_by_the_index_alone(world: World) -> None:
