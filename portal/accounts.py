@@ -7,6 +7,7 @@ import hashlib
 import time
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 from allauth.account import app_settings as account_settings
 from allauth.account.adapter import DefaultAccountAdapter
@@ -77,7 +78,8 @@ class MfaAdapter(DefaultMFAAdapter):
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         entity: dict[str, str] = super().get_public_key_credential_rp_entity()
-        return {**entity, "name": settings.SITE_NAME}
+        # Bound to where the portal is, not to whatever host name a request came under.
+        return {**entity, "id": urlsplit(settings.SITE_URL).hostname or entity["id"], "name": settings.SITE_NAME}
 
 
 def _box() -> MultiFernet:

@@ -10,6 +10,7 @@ urlpatterns = [
     path("dashboard/", pages.dashboard, name="dashboard"),
     path("language/", settings.choose_language, name="language"),
     path("settings/", settings.edit_settings, name="settings"),
+    path("settings/sessions/<int:session_id>/end/", settings.end_session, name="session-end"),
     path("people/", people.people_list, name="people"),
     path("people/<int:user_id>/", people.person_detail, name="person"),
     path("people/<int:user_id>/roles/", people.change_role, name="person-role"),

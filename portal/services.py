@@ -135,3 +135,22 @@ def use_code(*, user_id: int, code: str) -> bool:
     except IntegrityError:
         return False
     return True
+
+
+@transaction.atomic
+def end_session(*, user_id: int, session_id: int, keep: str) -> bool:
+    """Sign one session of this person out at once, never the one with key `keep`; False if there is none such."""
+    from allauth.usersessions.models import UserSession
+
+    session = UserSession.objects.filter(pk=session_id, user_id=user_id).exclude(session_key=keep).first()
+    if session is None:
+        return False
+    audit.record(
+        action="portal.session.ended",
+        subject_type="portal.user",
+        subject_id=user_id,
+        actor=User.objects.get(pk=user_id),
+        data={"ip": session.ip},
+    )
+    session.end()
+    return True

@@ -49,3 +49,17 @@ def edit_settings(request: HttpRequest) -> HttpResponse:
         services.remember_language(response, form.cleaned_data["language"])
         return response
     return render(request, "portal/settings.html", {"form": form})
+
+
+@require_POST
+@signed_in
+def end_session(request: HttpRequest, session_id: int) -> HttpResponse:
+    """Sign one other browser of this person out; the present one has its own way out."""
+    ended = services.end_session(
+        user_id=request.user.pk or 0, session_id=session_id, keep=request.session.session_key or ""
+    )
+    if ended:
+        messages.success(request, _("That browser is signed out."))
+    else:
+        messages.info(request, _("That browser was signed out already."))
+    return redirect("usersessions_list")

@@ -1,0 +1,53 @@
+"""Where somebody is signed in, and signing one of those browsers out."""
+
+from allauth.mfa.adapter import get_adapter
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.urls import reverse
+
+from portal.models import AuditEntry
+from portal.testing import PASSWORD, make_person
+
+
+def browser_of(client_class, user):
+    browser = client_class(REMOTE_ADDR="127.0.0.1", HTTP_USER_AGENT="Mozilla/5.0 Firefox/140.0")
+    browser.post(reverse("account_login"), {"login": user.email, "password": PASSWORD})
+    return browser
+
+
+def test_one_other_browser_is_signed_out_and_only_that_one(db, client):
+    user = make_person("a@example.jp")
+    here, there, third = (browser_of(type(client), user) for _ in range(3))
+    mine = UserSession.objects.get(session_key=here.session.session_key)
+    other = UserSession.objects.get(session_key=there.session.session_key)
+    assert reverse("portal:session-end", args=[other.pk]) in here.get(reverse("usersessions_list")).content.decode()
+    here.post(reverse("portal:session-end", args=[other.pk]))
+    here.post(reverse("portal:session-end", args=[mine.pk]))
+    pages = [browser.get(reverse("portal:dashboard")).status_code for browser in (here, there, third)]
+    assert pages == [200, 302, 200]
+    assert AuditEntry.objects.filter(action="portal.session.ended").count() == 1
+
+
+def test_nobody_signs_somebody_else_out(db, client):
+    one, other = make_person("a@example.jp"), make_person("b@example.jp")
+    here, there = browser_of(type(client), one), browser_of(type(client), other)
+    theirs = UserSession.objects.get(session_key=there.session.session_key)
+    here.post(reverse("portal:session-end", args=[theirs.pk]))
+    assert there.get(reverse("portal:dashboard")).status_code == 200
+
+
+def test_passkeys_come_before_passwords_and_codes(db, client):
+    page = client.get(reverse("account_login")).content.decode()
+    assert page.index('id="passkey_login"') < page.index('name="password"')
+    user = make_person("a@example.jp")
+    client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    page = client.get(reverse("mfa_index")).content.decode()
+    assert page.index(reverse("mfa_add_webauthn")) < page.index(reverse("mfa_activate_totp"))
+
+
+def test_a_passkey_is_bound_to_the_address_of_the_portal(rf):
+    settings_host = settings.SITE_URL.partition("://")[2].partition(":")[0]
+    from allauth.core import context
+
+    with context.request_context(rf.get("/", HTTP_HOST="elsewhere.example")):
+        assert get_adapter().get_public_key_credential_rp_entity()["id"] == settings_host
