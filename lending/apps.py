@@ -8,8 +8,10 @@ class LendingConfig(AppConfig):
     verbose_name = _("Loans against crypto-assets")
 
     def ready(self) -> None:
+        from lending import wiring
         from lending.defaults import ensure_first_terms
         from lending.prices.defaults import ensure_price_rules
 
+        wiring.connect()
         post_migrate.connect(ensure_price_rules, sender=self, dispatch_uid="lending.price_rules")
         post_migrate.connect(ensure_first_terms, sender=self, dispatch_uid="lending.first_terms")

@@ -12,6 +12,7 @@ urlpatterns = [
     path("", include("portal.pages_urls", namespace="portal")),
     path("kyc/", include("kyc.urls", namespace="kyc")),
     path("tokens/", include("tokens.urls", namespace="tokens")),
+    path("lending/", include("lending.urls", namespace="lending")),
     path("chain/", include("chain.urls", namespace="chain")),
     path("favicon.ico", favicon),
 ]

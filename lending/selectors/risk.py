@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from django.db import connection
-from django.db.models import F, Sum
+from django.db.models import F, QuerySet, Sum
 from django.utils.translation import gettext_lazy as _
 
 from lending.coverage import REFERENCE_RATIO
@@ -53,6 +53,11 @@ def limit_in_force(*, scope: str, currency: str, asset: str = "") -> Limit:
             code=f"lending.limit.{scope}.none",
         )
     return found
+
+
+def limits() -> QuerySet[Limit]:
+    """Every limit that was entered, the newest of each scope first."""
+    return Limit.objects.select_related("entered_by", "approved_by")
 
 
 def group_subjects(subject: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from lending.selectors.terms import terms_in_force
 from lending.services.guards import move, require_officer, require_other, validated
 from lending.services.notices import tell
 from portal import audit
-from portal.models import User
+from portal.models import Role, User
 from portal.money import Money
 
 State = CreditApplication.State
@@ -166,6 +167,32 @@ def add_income_evidence(
         if sealed is not None:
             storage.discard(sealed.storage_name)
         raise
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedEvidence:
+    """A document in the clear."""
+
+    content: bytes
+    content_type: str
+
+
+@transaction.atomic
+def open_income_evidence(*, evidence_id: int, reader: User) -> OpenedEvidence:
+    """A document in the clear for its applicant, a loan officer or an auditor; every viewing by staff is recorded.
+
+    To anybody else it does not exist: raises `NotFound`.
+    """
+    evidence = IncomeEvidence.objects.select_related("application").filter(pk=evidence_id).first()
+    is_owner = evidence is not None and evidence.application.applicant_id == reader.pk
+    if evidence is None or not (is_owner or reader.has_role(Role.LOAN_OFFICER) or reader.has_role(Role.AUDITOR)):
+        raise NotFound(_("There is no such document."), code="lending.document.not_found")
+    content = storage.unseal(
+        storage_name=evidence.storage_name, wrapped_key=bytes(evidence.wrapped_key), sha256=evidence.sha256
+    )
+    if not is_owner:
+        _log(evidence.application, reader, "document_viewed", data={"sha256": evidence.sha256})
+    return OpenedEvidence(content, evidence.content_type)
 
 
 def _keep(

@@ -1,0 +1,156 @@
+"""The pages of the loan desk: who may open them, what they show, what their forms do."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from lending.models import Account, CreditApplication, EntryKind, Limit, Loan, Price
+from lending.services.ledger import Line, post
+from lending.tests.world import accept_price, lend, make_loan, person
+from portal.models import Role, User
+from portal.testing import make_person, sign_in
+
+pytestmark = pytest.mark.django_db
+
+DESK = ("book", "work", "risk", "terms", "prices", "assurance", "credit-queue")
+
+
+@pytest.fixture
+def loan(db: None) -> Loan:
+    """Ten bitcoin stand for twenty million yen, at ten million yen a coin."""
+    accept_price("BTC", 10_000_000)
+    accept_price("ETH", 500_000)
+    made = make_loan(borrower=borrower(1))
+    give_collateral(made, btc_sats=5 * 10**8)
+    return lend(made, 20_000_000)
+
+
+def give_collateral(loan: Loan, *, btc_sats: int) -> None:
+    """Bitcoin that was counted for the loan."""
+    post(
+        kind=EntryKind.DEPOSIT,
+        key=f"test-deposit:{loan.pk}",
+        loan_id=loan.pk,
+        value_on=timezone.localdate(),
+        lines=[Line(Account.CUSTODY, "BTC", btc_sats), Line(Account.COLLATERAL, "BTC", -btc_sats, loan.pk)],
+    )
+
+
+def borrower(number: int) -> User:
+    return make_person(f"borrower{number}@example.jp", second_factor=True)
+
+
+def url(name: str, *args: Any) -> str:
+    return reverse(f"lending:{name}", args=args)
+
+
+def desk(role: Role = Role.LOAN_OFFICER) -> Client:
+    return sign_in(make_person(f"{role.value}@desk.example", role=role, second_factor=True), fresh=True)
+
+
+@pytest.mark.parametrize("page", DESK)
+def test_a_loan_officer_opens_every_page_of_the_desk(loan: Loan, page: str) -> None:
+    assert desk().get(url(page)).status_code == 200
+
+
+@pytest.mark.parametrize("page", DESK)
+def test_an_auditor_looks_at_every_page_of_the_desk(loan: Loan, page: str) -> None:
+    assert desk(Role.AUDITOR).get(url(page)).status_code == 200
+
+
+@pytest.mark.parametrize("page", DESK)
+def test_nobody_else_opens_a_page_of_the_desk(db: None, page: str) -> None:
+    assert sign_in(person(), fresh=True).get(url(page)).status_code == 403
+    assert Client().get(url(page)).status_code == 302
+
+
+def test_the_book_shows_the_lowest_coverage_first(loan: Loan) -> None:
+    worse = make_loan()
+    give_collateral(worse, btc_sats=3 * 10**8)
+    lend(worse, 20_000_000)
+    body = desk().get(url("book")).content.decode()
+    assert body.index(worse.reference) < body.index(loan.reference)
+    assert "150.00%" in body
+    assert "250.00%" in body
+
+
+def test_the_book_asks_the_same_number_of_questions_for_one_loan_and_for_many(loan: Loan) -> None:
+    client = desk()
+    client.get(url("book"))
+    with CaptureQueriesContext(connection) as one:
+        client.get(url("book"))
+    for _number in range(5):
+        other = make_loan()
+        give_collateral(other, btc_sats=10**9)
+        lend(other, 1_000_000)
+    with CaptureQueriesContext(connection) as many:
+        client.get(url("book"))
+    assert len(many) == len(one)
+
+
+@pytest.mark.parametrize("page", ["loan", "loan-status", "draw", "repay", "deposit", "withdraw", "history"])
+def test_a_borrower_opens_every_page_of_their_loan_and_a_stranger_none(loan: Loan, page: str) -> None:
+    mine = sign_in(loan.borrower, fresh=True)
+    assert mine.get(url(page, loan.pk)).status_code == 200
+    stranger = sign_in(borrower(2), fresh=True)
+    assert stranger.get(url(page, loan.pk)).status_code == 404
+
+
+def test_the_borrower_reads_at_which_price_each_step_comes(loan: Loan) -> None:
+    body = sign_in(loan.borrower, fresh=True).get(url("loan", loan.pk)).content.decode()
+    # 20,000,000 yen against 5 bitcoin: called below 150 % at 6,000,000, sold from 120 % at 4,800,000 a coin.
+    assert "6,000,000" in body
+    assert "4,800,000" in body
+
+
+def test_without_a_price_nothing_is_guessed(loan: Loan) -> None:
+    Price.objects.update(at="2026-01-01T00:00:00Z")
+    body = sign_in(loan.borrower, fresh=True).get(url("loan", loan.pk)).content.decode()
+    assert "gauge" not in body
+
+
+def test_a_limit_needs_two_officers(db: None) -> None:
+    first = make_person("first@desk.example", role=Role.LOAN_OFFICER, second_factor=True)
+    client = sign_in(first, fresh=True)
+    page = client.get(url("risk")).content.decode()
+    assert "limit" in page
+    values = {"scope": "book", "currency": "JPY", "asset": "", "amount": "1000000", "reason": "smaller", **once(page)}
+    client.post(url("limit-enter"), values)
+    entered = Limit.objects.get(amount=Decimal(1_000_000))
+    client.post(url("limit-decide", entered.pk), {"verdict": "approve"})
+    entered.refresh_from_db()
+    assert entered.state == Limit.State.ENTERED
+    second = make_person("second@desk.example", role=Role.LOAN_OFFICER, second_factor=True)
+    sign_in(second, fresh=True).post(url("limit-decide", entered.pk), {"verdict": "approve"})
+    entered.refresh_from_db()
+    assert entered.state == Limit.State.APPROVED
+
+
+def once(page: str) -> dict[str, str]:
+    """The token of the page's form."""
+    found = re.search(r'name="(once_token)" value="([^"]+)"', page)
+    return {found.group(1): found.group(2)} if found else {}
+
+
+def test_an_application_that_is_not_ones_own_does_not_exist(db: None) -> None:
+    mine = make_loan().line.application
+    assert sign_in(person(), fresh=True).get(url("credit", mine.pk)).status_code == 404
+    assert CreditApplication.objects.filter(pk=mine.pk).exists()
+
+
+def test_anybody_opens_the_proof_of_collateral(client: Client) -> None:
+    assert client.get(url("public-proof")).status_code == 200
+
+
+def test_the_desk_and_the_borrower_see_the_same_loan(loan: Loan) -> None:
+    assert loan.reference in desk().get(url("loan-case", loan.pk)).content.decode()
+    assert loan.reference in sign_in(loan.borrower).get(url("loans")).content.decode()

@@ -1,0 +1,1 @@
+"""Pages of the loan desk, by who opens them."""
