@@ -48,7 +48,12 @@ def locked_loan(loan_id: int) -> Loan:
 
     Locks are taken in this order everywhere: loan, credit line, limits, clock of interest, position.
     """
-    return Loan.objects.select_for_update(of=("self",)).select_related("terms", "line", "borrower").get(pk=loan_id)
+    # NO KEY: the sweep writes rows that refer to the loan while it holds positions; both would wait for each other.
+    return (
+        Loan.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("terms", "line", "borrower")
+        .get(pk=loan_id)
+    )
 
 
 def require_borrower(loan: Loan, actor: User) -> None:

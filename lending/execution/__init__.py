@@ -1,0 +1,1 @@
+"""Selling collateral: one interface, a paper back end and one over ccxt."""

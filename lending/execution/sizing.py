@@ -1,0 +1,71 @@
+"""How much is sold. Pure arithmetic, no database.
+
+With coverage c, target r and cost f of a sale, proceeds per debt are (r − c)(1 − f) / (r(1 − f) − 1) (DOMAIN.md §4). In
+amounts, with worth W and debt D: what is sold is worth x = (r·D − W) / (r(1 − f) − 1). Selling x leaves W − x of
+collateral against D − x(1 − f) of debt, and their ratio is r.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
+from typing import Final
+
+from lending.money import ASSET_DIGITS, EXACT
+
+_BPS: Final = Decimal(10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Base units of one asset to sell now."""
+
+    asset: str
+    units: int
+
+
+def worth_to_sell(*, worth: Decimal, debt: Decimal, target_bps: int, cost_bps: int) -> Decimal:
+    """Worth of collateral to sell so that coverage is `target_bps` afterwards; zero if it is there, all if it cannot be.
+
+    `debt` and `worth` in the currency; `cost_bps` is what fees and slippage take of the proceeds.
+    """
+    target, keep = Decimal(target_bps) / _BPS, 1 - Decimal(cost_bps) / _BPS
+    missing = EXACT.subtract(EXACT.multiply(target, debt), worth)
+    if missing <= 0:
+        return Decimal(0)
+    # No more is sold than pays the debt: below coverage of 1 / (1 − f) the formula asks for more than there is.
+    most = min(worth, EXACT.divide(debt, keep))
+    return min(most, EXACT.divide(missing, EXACT.subtract(EXACT.multiply(target, keep), Decimal(1))))
+
+
+def next_slice(
+    *,
+    holdings: dict[str, int],
+    prices: dict[str, Decimal],
+    debt: Decimal,
+    target_bps: int,
+    cost_bps: int,
+    slice_limit: Decimal,
+    close_out_below: Decimal,
+) -> Slice | None:
+    """The next slice, or None when the target is reached or nothing is left.
+
+    Of two assets the one that is worth more in this loan goes first (bitcoin when equal): it moves the price least for
+    its size, and the loan is left less lopsided. A slice is worth at most `slice_limit`. If less than `close_out_below`
+    of an asset would remain, it goes along. Rounded up to a whole base unit, so the target is met and not just missed.
+    """
+    values = {
+        asset: EXACT.multiply(EXACT.scaleb(Decimal(units), -ASSET_DIGITS[asset]), prices[asset])
+        for asset, units in holdings.items()
+        if units
+    }
+    wanted = worth_to_sell(worth=sum(values.values(), Decimal(0)), debt=debt, target_bps=target_bps, cost_bps=cost_bps)
+    if wanted <= 0 or not values:
+        return None
+    asset = max(values, key=lambda each: (values[each], each == "BTC"))
+    amount = min(wanted, values[asset], slice_limit)
+    if values[asset] - amount < close_out_below and values[asset] <= slice_limit + close_out_below:
+        return Slice(asset, holdings[asset])
+    units = EXACT.scaleb(EXACT.divide(amount, prices[asset]), ASSET_DIGITS[asset])
+    whole = int(units.to_integral_value(rounding=ROUND_CEILING))
+    return Slice(asset, min(holdings[asset], max(1, whole)))

@@ -1,0 +1,153 @@
+"""Where collateral is sold. An order has a client id of ours; placing it again with the same id is asking what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, Protocol
+
+from django.conf import settings
+
+from lending.money import ASSET_DIGITS, EXACT
+
+#: After so long the exchange itself refuses an order that was lost on the way, so that not found means not placed.
+ORDER_LIFE: Final = timedelta(seconds=10)
+
+
+class VenueUnavailable(Exception):
+    """No answer: nothing is known about what became of the order. Ask again."""
+
+
+class VenueNonsense(Exception):
+    """An answer that cannot be true. Nothing is booked and a person looks."""
+
+
+class OrderRefused(Exception):
+    """The exchange says that the order was not and will not be placed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """One order to sell: at least `limit_price`, whatever cannot be sold at once is cancelled."""
+
+    client_order_id: str
+    symbol: str
+    asset: str
+    units: int
+    limit_price: Decimal
+
+    @property
+    def amount(self) -> Decimal:
+        return EXACT.scaleb(Decimal(self.units), -ASSET_DIGITS[self.asset])
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the exchange says of an order. `is_final`: it cannot change any more."""
+
+    exchange_order_id: str
+    is_final: bool
+    units: int
+    proceeds: Decimal
+    fee: Decimal
+
+
+class Venue(Protocol):
+    name: str
+
+    def place(self, ticket: Ticket) -> Outcome | None:
+        """Place the order; None if it was taken and must be asked for."""
+
+    def find(self, ticket: Ticket) -> Outcome | None:
+        """What became of the order with that client id; None if the exchange never saw it."""
+
+
+class PaperVenue:
+    """No exchange: every order is filled whole at its limit plus nothing, without a fee. For the demo without one."""
+
+    name = "paper"
+
+    def place(self, ticket: Ticket) -> Outcome | None:
+        return self.find(ticket)
+
+    def find(self, ticket: Ticket) -> Outcome | None:
+        proceeds = EXACT.multiply(ticket.amount, ticket.limit_price)
+        return Outcome(f"paper-{ticket.client_order_id}", True, ticket.units, proceeds, Decimal(0))
+
+
+class CcxtVenue:
+    """An exchange through ccxt that takes a client order id and looks orders up by it (Kraken)."""
+
+    def __init__(self, exchange: str, *, key: str, secret: str, base_url: str = "") -> None:
+        from lending.prices.exchanges import new_client
+
+        self.name = exchange
+        self._client = new_client(exchange, base_url, apiKey=key, secret=secret)
+
+    def place(self, ticket: Ticket) -> Outcome | None:
+        deadline = (datetime.now(UTC) + ORDER_LIFE).strftime("%Y-%m-%dT%H:%M:%SZ")
+        params = {"clientOrderId": ticket.client_order_id, "timeinforce": "IOC", "deadline": deadline}
+        self._call("create_order", ticket.symbol, "limit", "sell", str(ticket.amount), str(ticket.limit_price), params)
+        return self.find(ticket)
+
+    def find(self, ticket: Ticket) -> Outcome | None:
+        params = {"clientOrderId": ticket.client_order_id}
+        for where in ("fetch_closed_orders", "fetch_open_orders"):
+            found = self._call(where, None, None, None, dict(params))
+            mine = [o for o in found if isinstance(o, dict) and o.get("clientOrderId") == ticket.client_order_id]
+            if len(mine) > 1:
+                raise VenueNonsense(f"{len(mine)} orders under one client id")
+            if mine:
+                return judged(mine[0], ticket)
+        return None
+
+    def _call(self, method: str, *args: Any) -> Any:
+        import ccxt
+
+        try:
+            return getattr(self._client, method)(*args)
+        except (ccxt.InsufficientFunds, ccxt.InvalidOrder, ccxt.AuthenticationError) as error:
+            raise OrderRefused(f"{type(error).__name__}: {error}"[:200]) from error
+        except ccxt.BaseError as error:
+            raise VenueUnavailable(f"{type(error).__name__}: {error}"[:200]) from error
+        except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation) as error:
+            raise VenueNonsense(f"{type(error).__name__}: {error}"[:200]) from error
+
+
+def judged(order: dict[str, Any], ticket: Ticket) -> Outcome:
+    """An order of ccxt as an outcome. Raises `VenueNonsense` for what our order cannot have become."""
+    try:
+        filled = Decimal(str(order.get("filled") or 0))
+        cost = Decimal(str(order.get("cost") or 0))
+        fee = Decimal(str((order.get("fee") or {}).get("cost") or 0))
+    except (InvalidOperation, AttributeError) as error:
+        raise VenueNonsense(f"no numbers: {error}") from error
+    units = EXACT.scaleb(filled, ASSET_DIGITS[ticket.asset])
+    status = order.get("status")
+    wrong = (
+        not (filled.is_finite() and cost.is_finite() and fee.is_finite())
+        or units < 0
+        or units > ticket.units
+        or units != units.to_integral_value()
+        or cost < 0
+        or not 0 <= fee <= cost
+        or order.get("side") not in (None, "sell")
+        or order.get("symbol") not in (None, ticket.symbol)
+        or cost < EXACT.multiply(filled, ticket.limit_price) * Decimal("0.9999")
+        or (filled == 0) != (cost == 0)
+        or status not in ("open", "closed", "canceled", "expired", "rejected")
+    )
+    if wrong:
+        raise VenueNonsense(f"filled {filled}, cost {cost}, fee {fee}, status {status}"[:200])
+    return Outcome(str(order.get("id") or ""), status != "open", int(units), cost, fee)
+
+
+def venue(name: str = "") -> Venue:
+    """The back end `name`, or the one of the settings."""
+    name = name or settings.SALE_VENUE
+    if name == "paper":
+        return PaperVenue()
+    return CcxtVenue(
+        name, key=settings.SALE_API_KEY, secret=settings.SALE_API_SECRET, base_url=settings.EXCHANGE_SIMULATOR_URL
+    )

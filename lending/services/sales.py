@@ -1,0 +1,419 @@
+"""Selling just enough of a loan's collateral: begin, slice by slice, book each fill once, end.
+
+A slice's order is committed with its client id before it is placed; whatever happens then, the next step asks the
+exchange what became of that id before anything else is sold. Fills are booked by that id, once.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from decimal import Decimal
+from typing import Final
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Sum
+from django.utils import timezone
+
+from chain.services.incidents import close_if_open, open_incident
+from lending.exceptions import NoAcceptedPrice
+from lending.execution.sizing import Slice, next_slice
+from lending.execution.venues import (
+    ORDER_LIFE,
+    OrderRefused,
+    Outcome,
+    Ticket,
+    Venue,
+    VenueNonsense,
+    VenueUnavailable,
+    venue,
+)
+from lending.models import Asset, Breach, Delivery, Loan, MarginCall, Position, Price, Sale, SaleOrder, Stage
+from lending.models.prices import pair_of
+from lending.money import floor_minor, from_minor
+from lending.selectors.prices import accepted_price
+from lending.selectors.valuation import Valuation, value_loan
+from lending.services import positions
+from lending.services.guards import locked_loan, move
+from lending.services.notices import tell
+from portal.models import User
+
+logger = logging.getLogger(__name__)
+ENGINE: Final = "loan desk"
+SUBJECT: Final = "lending.sale"
+
+
+def start_sale(
+    *,
+    loan: Loan,
+    cause: str,
+    breach: Breach | None = None,
+    call: MarginCall | None = None,
+    decided_by: User | None = None,
+    reason: str = "",
+) -> Sale:
+    """→ IN_SALE on the locked loan, with a sale by the numbers of its terms. Nothing is sold yet. Asked again: the same."""
+    running = Sale.objects.filter(loan=loan, state__in=Sale.RUNNING).first()
+    if running is not None:
+        return running
+    terms = loan.terms
+    sale = Sale.objects.create(
+        loan=loan,
+        breach=breach,
+        call=call,
+        cause=cause,
+        venue=settings.SALE_VENUE,
+        target_bps=terms.sale_target_bps,
+        cost_bps=terms.sale_cost_bps + terms.sale_fee_bps,
+        fee_bps=terms.sale_fee_bps,
+        slice_limit=terms.slice_limit,
+        close_out_below=terms.close_out_below,
+        decided_by=decided_by,
+        reason=reason,
+        started_at=timezone.now(),
+    )
+    positions.set_stage(loan=loan, stage=Stage.NONE)
+    tell(user=loan.borrower, kind="lending.sale_started", key=sale.pk, params={"loan": loan.reference})
+    move(
+        loan,
+        Loan.State.IN_SALE,
+        actor=decided_by or ENGINE,
+        action="lending.loan.in_sale",
+        subject="lending.loan",
+        reason=reason,
+        data={"sale": sale.pk, "cause": cause},
+    )
+    return sale
+
+
+def run_sales(*, limit: int = 100) -> int:
+    """One step of every running sale; how many made one. One sale's trouble keeps no other waiting."""
+    steps = 0
+    for sale_id in list(
+        Sale.objects.filter(state__in=Sale.RUNNING).order_by("id").values_list("pk", flat=True)[:limit]
+    ):
+        try:
+            steps += step(sale_id=sale_id)
+        except Exception:
+            logger.exception("sale %s could not go on; it is tried again", sale_id)
+    return steps
+
+
+def step(*, sale_id: int, back_end: Venue | None = None) -> bool:
+    """Settle what is open, else plan and place the next slice, else end the sale. True if something was settled or ended.
+
+    No transaction is open while the exchange is asked.
+    """
+    order = SaleOrder.objects.filter(sale_id=sale_id, state__in=SaleOrder.UNSETTLED).first() or _plan(sale_id)
+    if order is None:
+        return not Sale.objects.filter(pk=sale_id, state__in=Sale.RUNNING).exists()
+    return _settle(order, back_end or venue(order.sale.venue))
+
+
+# --- one slice --------------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def _plan(sale_id: int) -> SaleOrder | None:
+    """The next slice as a committed order, or None: ended, paused, or collateral is still on its way."""
+    loan = locked_loan(Sale.objects.values_list("loan_id", flat=True).get(pk=sale_id))
+    sale = Sale.objects.select_for_update().get(pk=sale_id)
+    if sale.state not in Sale.RUNNING or sale.orders.filter(state__in=SaleOrder.UNSETTLED).exists():
+        return None
+    if sale.pause == Sale.Pause.NONSENSE:
+        return None  # a person looks first: `resume_sale`
+    try:
+        valuation = value_loan(loan)
+    except NoAcceptedPrice:
+        _pause(sale, Sale.Pause.PRICE)
+        return None
+    piece = _next(sale, valuation)
+    if piece is None:
+        _finish(sale, loan)
+        return None
+    if not _is_delivered(sale, piece):
+        _pause(sale, Sale.Pause.DELIVERY)
+        return None
+    _go_on(sale)
+    return _order(sale, loan, piece)
+
+
+def _next(sale: Sale, valuation: Valuation) -> Slice | None:
+    holdings = {Asset.BTC.value: valuation.btc_sats, Asset.ETH.value: valuation.eth_wei}
+    prices = {"BTC": valuation.prices.btc, "ETH": valuation.prices.eth}
+    return next_slice(
+        holdings={asset: units for asset, units in holdings.items() if units},
+        prices={asset: price for asset, price in prices.items() if price is not None},
+        debt=from_minor(valuation.debt, valuation.currency),
+        target_bps=sale.target_bps,
+        cost_bps=sale.cost_bps,
+        slice_limit=sale.slice_limit,
+        close_out_below=sale.close_out_below,
+    )
+
+
+def _order(sale: Sale, loan: Loan, piece: Slice) -> SaleOrder:
+    price = accepted_price(pair_of(piece.asset, loan.currency))
+    if price is None:
+        raise NoAcceptedPrice("", code="lending.price.none")
+    number = sale.orders.count() + 1
+    return SaleOrder.objects.create(
+        sale=sale,
+        number=number,
+        client_order_id=f"musubi-{sale.pk}-{number}",
+        asset=piece.asset,
+        units=piece.units,
+        limit_price=_limit(price, loan.terms.slice_slippage_bps),
+        price=price,
+    )
+
+
+def _limit(price: Price, slippage_bps: int) -> Decimal:
+    return (price.value * (10_000 - slippage_bps) / 10_000).quantize(
+        Decimal(1) if price.pair.endswith("JPY") else Decimal("0.1")
+    )
+
+
+def _settle(order: SaleOrder, back_end: Venue) -> bool:
+    """Ask what became of the order, place it if the exchange never saw it, and book it once it is final."""
+    ticket = Ticket(
+        order.client_order_id,
+        pair_of(order.asset, order.sale.loan.currency),
+        order.asset,
+        int(order.units),
+        order.limit_price,
+    )
+    try:
+        outcome = back_end.find(ticket) if order.sent_at else None
+        if outcome is None:
+            outcome = _place(order, ticket, back_end)
+    except VenueUnavailable as error:
+        _trouble(order, Sale.Pause.EXCHANGE, str(error))
+        return False
+    except VenueNonsense as error:
+        _trouble(order, Sale.Pause.NONSENSE, str(error))
+        return False
+    except OrderRefused as error:
+        _refuse(order, str(error))
+        return True
+    if outcome is None or not outcome.is_final:
+        return False
+    return _book(order.pk, outcome)
+
+
+def _place(order: SaleOrder, ticket: Ticket, back_end: Venue) -> Outcome | None:
+    """Place the order, unless an answer may still be on its way or prices broke since: then it waits or is dropped."""
+    now = timezone.now()
+    if order.sent_at is not None and now < order.sent_at + 2 * ORDER_LIFE:
+        return None
+    if accepted_price(ticket.symbol) is None or order.created_at < now - timedelta(minutes=2):
+        raise OrderRefused("its price is no longer accepted; the slice is planned anew")
+    # Committed before the exchange hears of it: from here on it is asked about before it is sent again.
+    SaleOrder.objects.filter(pk=order.pk).update(sent_at=now)
+    return back_end.place(ticket)
+
+
+@transaction.atomic
+def _book(order_id: int, outcome: Outcome) -> bool:
+    """PLANNED/PLACED → FINAL: the fills are booked once, under the order's client id. False if that was done already."""
+    from lending.services.repayments import Proceeds, book_sale
+
+    loan = locked_loan(SaleOrder.objects.values_list("sale__loan_id", flat=True).get(pk=order_id))
+    order = SaleOrder.objects.select_for_update().select_related("sale").get(pk=order_id)
+    if order.state not in SaleOrder.UNSETTLED:
+        return False
+    gross = floor_minor(outcome.proceeds, loan.currency)
+    cost = min(gross, floor_minor(outcome.fee, loan.currency))
+    if outcome.units and gross > cost:
+        book_sale(
+            loan_id=loan.pk,
+            proceeds=Proceeds(asset=order.asset, units=outcome.units, gross=gross, cost=cost),
+            reference=order.client_order_id,
+            value_on=timezone.localdate(),
+            actor=ENGINE,
+            memo={"sale": order.sale_id, "order": order.pk, "price": order.price_id},
+        )
+    order.exchange_order_id, order.filled_units = outcome.exchange_order_id, outcome.units
+    order.proceeds, order.fee = from_minor(gross, loan.currency), from_minor(cost, loan.currency)
+    order.ended_at = timezone.now()
+    move(
+        order,
+        SaleOrder.State.FINAL,
+        actor=ENGINE,
+        action="lending.sale_order.final",
+        subject="lending.sale_order",
+        also=["exchange_order_id", "filled_units", "proceeds", "fee", "ended_at"],
+        data={"sale": order.sale_id, "units": str(outcome.units), "proceeds": str(order.proceeds)},
+    )
+    close_if_open(dedupe_key=f"lending.sale:{order.sale_id}", reason="the sale goes on")
+    return True
+
+
+@transaction.atomic
+def _refuse(order: SaleOrder, problem: str) -> None:
+    row = SaleOrder.objects.select_for_update().get(pk=order.pk)
+    if row.state != SaleOrder.State.PLANNED:
+        return
+    row.problem, row.ended_at = problem[:200], timezone.now()
+    move(
+        row,
+        SaleOrder.State.REFUSED,
+        actor=ENGINE,
+        action="lending.sale_order.refused",
+        subject="lending.sale_order",
+        also=["problem", "ended_at"],
+        reason=problem,
+    )
+
+
+@transaction.atomic
+def _trouble(order: SaleOrder, pause: str, problem: str) -> None:
+    sale = Sale.objects.select_for_update().get(pk=order.sale_id)
+    SaleOrder.objects.filter(pk=order.pk).update(problem=problem[:200])
+    _pause(sale, pause, problem)
+
+
+# --- the sale ---------------------------------------------------------------------------------------------------------
+
+
+def _pause(sale: Sale, pause: str, detail: str = "") -> None:
+    """SELLING → PAUSED on the locked sale, and the desk is told."""
+    if sale.pause == pause:
+        return
+    if sale.state == Sale.State.PAUSED:
+        sale.pause = pause
+        sale.save(update_fields=["pause"])
+        return
+    sale.pause = pause
+    if pause != Sale.Pause.DELIVERY:
+        open_incident(
+            kind="lending.sale_paused",
+            detail=f"Sale {sale.pk}: {sale.get_pause_display()}. {detail}"[:500],
+            dedupe_key=f"lending.sale:{sale.pk}",
+            data={"sale": sale.pk},
+        )
+    move(
+        sale,
+        Sale.State.PAUSED,
+        actor=ENGINE,
+        action="lending.sale.paused",
+        subject=SUBJECT,
+        also=["pause"],
+        reason=pause,
+    )
+
+
+def _go_on(sale: Sale) -> None:
+    if sale.state == Sale.State.PAUSED:
+        sale.pause = ""
+        close_if_open(dedupe_key=f"lending.sale:{sale.pk}", reason="the sale goes on")
+        move(sale, Sale.State.SELLING, actor=ENGINE, action="lending.sale.resumed", subject=SUBJECT, also=["pause"])
+
+
+@transaction.atomic
+def resume_sale(*, sale_id: int, actor: User, reason: str) -> Sale:
+    """PAUSED → SELLING by an officer who looked at what the exchange said."""
+    from lending.services.guards import require_officer
+
+    require_officer(actor)
+    sale = Sale.objects.select_for_update().get(pk=sale_id)
+    sale.pause = ""
+    move(
+        sale,
+        Sale.State.SELLING,
+        actor=actor,
+        action="lending.sale.resumed",
+        subject=SUBJECT,
+        also=["pause"],
+        reason=reason,
+    )
+    return sale
+
+
+def _finish(sale: Sale, loan: Loan) -> None:
+    """Nothing more is to be sold: the target is there, or no collateral is left and the shortfall is booked openly."""
+    from lending.services.repayments import finish_sale
+
+    _go_on(sale)
+    position = Position.objects.get(loan=loan)
+    sold = sale.orders.filter(filled_units__gt=0).exists()
+    is_empty = not position.btc_sats and not position.eth_wei
+    target = Sale.State.SOLD_OUT if is_empty and position.debt else Sale.State.DONE if sold else Sale.State.STOPPED
+    sale.ended_at = timezone.now()
+    move(sale, target, actor=ENGINE, action=f"lending.sale.{target}", subject=SUBJECT, also=["ended_at"])
+    _send_back(sale)
+    finish_sale(loan_id=loan.pk, actor=ENGINE)
+    tell(user=loan.borrower, kind="lending.sale_ended", key=sale.pk, params={"loan": loan.reference})
+
+
+# --- collateral on its way to the exchange ----------------------------------------------------------------------------
+
+
+def at_exchange(sale: Sale, asset: str) -> int:
+    """Base units of `asset` that stand at the exchange for this sale."""
+    arrived = sale.deliveries.filter(asset=asset, state=Delivery.State.ARRIVED)
+    out, back = (
+        int(arrived.filter(direction=each).aggregate(total=Sum("units"))["total"] or 0) for each in Delivery.Direction
+    )
+    sold = int(sale.orders.filter(asset=asset).aggregate(total=Sum("filled_units"))["total"] or 0)
+    return out - back - sold
+
+
+def _is_delivered(sale: Sale, piece: Slice) -> bool:
+    """Whether the slice can be sold; asks for what is missing. The paper back end holds what custody holds."""
+    missing = piece.units - at_exchange(sale, piece.asset)
+    if missing <= 0:
+        return True
+    under_way = sale.deliveries.filter(
+        asset=piece.asset, direction=Delivery.Direction.OUT, state__in=[Delivery.State.REQUESTED, Delivery.State.SENT]
+    )
+    if not under_way.exists():
+        delivery = Delivery.objects.create(sale=sale, asset=piece.asset, units=missing, requested_at=timezone.now())
+        if sale.venue == "paper":
+            _arrive(delivery, reference=f"paper-{delivery.pk}", actor=ENGINE)
+            return True
+    return False
+
+
+def _send_back(sale: Sale) -> None:
+    """What stands at the exchange and was not sold goes back to custody."""
+    for asset in Asset.values:
+        left = at_exchange(sale, asset)
+        if left > 0:
+            delivery = Delivery.objects.create(
+                sale=sale, asset=asset, units=left, direction=Delivery.Direction.BACK, requested_at=timezone.now()
+            )
+            if sale.venue == "paper":
+                _arrive(delivery, reference=f"paper-{delivery.pk}", actor=ENGINE)
+
+
+@transaction.atomic
+def record_arrival(*, delivery_id: int, reference: str, actor: User | str) -> Delivery:
+    """REQUESTED/SENT → ARRIVED: the collateral stands at the exchange (or is back), by the transaction `reference`.
+
+    Recorded by the vault's follow-up for ether, by an officer for bitcoin. Twice with one reference is once.
+    """
+    from lending.services.guards import require_officer
+
+    if isinstance(actor, User):
+        require_officer(actor)
+    delivery = Delivery.objects.select_for_update().get(pk=delivery_id)
+    if delivery.state == Delivery.State.ARRIVED and delivery.reference == reference:
+        return delivery
+    _arrive(delivery, reference=reference, actor=actor)
+    return delivery
+
+
+def _arrive(delivery: Delivery, *, reference: str, actor: User | str) -> None:
+    delivery.reference, delivery.arrived_at = reference, timezone.now()
+    delivery.recorded_by = actor if isinstance(actor, User) else None
+    move(
+        delivery,
+        Delivery.State.ARRIVED,
+        actor=actor,
+        action="lending.delivery.arrived",
+        subject="lending.delivery",
+        also=["reference", "arrived_at", "recorded_by"],
+        data={"sale": delivery.sale_id, "units": str(delivery.units), "asset": delivery.asset},
+    )
