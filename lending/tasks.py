@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from lending.services import accrual, bitcoin, collateral, documents, monitoring, prices, proofs, reconciliation
+from lending.services import (
+    accrual,
+    bitcoin,
+    calls,
+    collateral,
+    documents,
+    monitoring,
+    prices,
+    proofs,
+    reconciliation,
+    sales,
+)
 from lending.services.collateral import ether
 
 
@@ -53,6 +64,7 @@ def sweep_book_task() -> None:
 @shared_task
 def act_on_breaches_task() -> None:
     """Carry out what the sweep found."""
+    calls.act_on_breaches()
 
 
 @shared_task(time_limit=7200, soft_time_limit=7000)
@@ -65,3 +77,15 @@ def accrue_interest_task() -> None:
 def make_statements_task() -> int:
     """Statements of the month and year that have ended."""
     return documents.make_due_statements()
+
+
+@shared_task
+def review_calls_task() -> None:
+    """Open calls: cures, notices, deadlines."""
+    calls.review_calls()
+
+
+@shared_task
+def run_sales_task() -> None:
+    """One step of every running sale."""
+    sales.run_sales()
