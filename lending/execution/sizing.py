@@ -14,6 +14,8 @@ from typing import Final
 from lending.money import ASSET_DIGITS, EXACT
 
 _BPS: Final = Decimal(10_000)
+#: A slice must bring whole minor units, or nothing could be booked for it.
+SMALLEST: Final = Decimal(10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ def next_slice(
 
     Of two assets the one that is worth more in this loan goes first (bitcoin when equal): it moves the price least for
     its size, and the loan is left less lopsided. A slice is worth at most `slice_limit`. If less than `close_out_below`
-    of an asset would remain, it goes along. Rounded up to a whole base unit, so the target is met and not just missed.
+    of an asset would remain, it goes along; nor is less than that sold, or the last yen would be sold for in ever smaller
+    slices whenever the market takes more than was expected. Rounded up to a whole base unit, so the target is met and not just missed.
     """
     values = {
         asset: EXACT.multiply(EXACT.scaleb(Decimal(units), -ASSET_DIGITS[asset]), prices[asset])
@@ -63,7 +66,7 @@ def next_slice(
     if wanted <= 0 or not values:
         return None
     asset = max(values, key=lambda each: (values[each], each == "BTC"))
-    amount = min(wanted, values[asset], slice_limit)
+    amount = min(max(wanted, close_out_below, SMALLEST), values[asset], slice_limit)
     if values[asset] - amount < close_out_below and values[asset] <= slice_limit + close_out_below:
         return Slice(asset, holdings[asset])
     units = EXACT.scaleb(EXACT.divide(amount, prices[asset]), ASSET_DIGITS[asset])
