@@ -6,8 +6,7 @@ Rows are only added; `Breaker` alone changes, one row per pair, locked by whoeve
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -26,9 +25,9 @@ class Pair(models.TextChoices):
     USD_JPY = "USD/JPY", "USD/JPY"
 
 
-def RateField(verbose_name: object, **options: object) -> models.DecimalField[Decimal, Decimal]:  # noqa: N802
+def RateField(verbose_name: Any, **options: Any) -> Any:  # noqa: N802
     """The currency for one whole coin, to eight decimals."""
-    return models.DecimalField(verbose_name, max_digits=24, decimal_places=8, **options)  # type: ignore[call-overload,no-any-return]
+    return models.DecimalField(verbose_name, max_digits=24, decimal_places=8, **options)
 
 
 class PriceSource(models.Model):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from django.db import connection, transaction
 from django.db.utils import OperationalError
@@ -114,7 +114,7 @@ def evaluate(*, tick_id: int) -> Found:
     now = timezone.now()
     btc, eth = tick.btc.value if tick.btc else None, tick.eth.value if tick.eth else None
     edges = bounds(btc=btc, eth=eth)
-    parameters = {
+    parameters: dict[str, Any] = {
         "tick": tick.pk,
         "now": now,
         "currency": tick.currency,
