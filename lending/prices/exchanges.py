@@ -47,7 +47,9 @@ def client_for(exchange: str, base_url: str = "") -> Any:
     with _lock:
         key = (exchange, base_url)
         if key not in _clients:
-            _clients[key] = new_client(exchange, base_url)
+            # A round asks for a handful of tickers every twenty seconds, far below any exchange's limit; ccxt's own
+            # pause of a second between requests would eat the round's deadline.
+            _clients[key] = new_client(exchange, base_url, enableRateLimit=False)
         return _clients[key]
 
 

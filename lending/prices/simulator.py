@@ -174,7 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif exchange not in EXCHANGES:
             self._send(404, {"error": "no such exchange"})
         elif fault == "error":
-            self._send(500, {"error": "simulated failure"})
+            self.send_error(503)  # an HTML page, as a proxy in front of an exchange answers
         elif fault == "nonsense":
             self._send(
                 200, {"error": [], "success": 1, "data": {"last": "cheap"}, "result": {}, "ltp": "NaN", "last": "NaN"}

@@ -17,6 +17,8 @@ D = Decimal
 
 @pytest.fixture
 def simulator(settings):
+    import ccxt  # noqa: F401 (takes longer than a round on a busy machine)
+
     with Simulator() as running:
         settings.EXCHANGE_SIMULATOR_URL = running.url
         yield running
