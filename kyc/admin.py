@@ -14,7 +14,6 @@ from kyc.models import (
     DatedRule,
     Evidence,
     LifecycleStep,
-    Notice,
     OfficerKey,
     Party,
     SanctionsList,
@@ -112,12 +111,6 @@ class ScreeningHitAdmin(ReadOnlyAdmin):
 class WalletRequestAdmin(ReadOnlyAdmin):
     list_display = ("wallet", "state", "attempt", "decided_by", "failure", "created_at", "changed_at")
     list_filter = ("state",)
-
-
-@admin.register(Notice)
-class NoticeAdmin(ReadOnlyAdmin):
-    list_display = ("user", "template", "created_at", "sent_at", "attempts", "last_error")
-    list_filter = ("template",)
 
 
 @admin.register(DatedRule)

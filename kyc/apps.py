@@ -7,4 +7,6 @@ class KycConfig(AppConfig):
     verbose_name = _("Identity verification")
 
     def ready(self) -> None:
-        from kyc import checks, dashboard, desk  # noqa: F401 (all register themselves)
+        from kyc import checks, dashboard, desk, notices  # noqa: F401 (the first three register themselves)
+
+        notices.connect()

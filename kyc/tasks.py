@@ -21,12 +21,6 @@ def sweep_screenings_task() -> None:
 
 
 @shared_task
-def send_notices_task() -> None:
-    """Send the e-mails that wait."""
-    services.send_due_notices()
-
-
-@shared_task
 def token_clock_task() -> None:
     """What time alone brings: activation, expiry."""
     services.activate_due()

@@ -8,7 +8,7 @@ class LendingConfig(AppConfig):
     verbose_name = _("Loans against crypto-assets")
 
     def ready(self) -> None:
-        from lending import hooks, wiring
+        from lending import hooks, notice_kinds, wiring
         from lending.defaults import ensure_first_terms
         from lending.prices.defaults import ensure_price_rules
         from lending.services.calls import close_call, judge_improvement
@@ -18,3 +18,4 @@ class LendingConfig(AppConfig):
         post_migrate.connect(ensure_first_terms, sender=self, dispatch_uid="lending.first_terms")
         hooks.improved(judge_improvement)
         hooks.repaid(close_call)
+        notice_kinds.connect()

@@ -9,7 +9,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from portal.models import AuditEntry, User
+from portal.models import AuditEntry, Notice, User
 
 
 class RecordAdmin(ModelAdmin):
@@ -50,3 +50,10 @@ class AuditEntryAdmin(RecordAdmin):
     list_display = ("sequence", "at", "actor_label", "action", "subject_type", "subject_id", "from_state", "to_state")
     list_filter = ("subject_type",)
     search_fields = ("action", "subject_id", "actor_label", "reason")
+
+
+@admin.register(Notice)
+class NoticeAdmin(RecordAdmin):
+    list_display = ("user", "kind", "created_at", "read_at", "mail", "sent_at", "attempts", "last_error")
+    list_filter = ("mail", "kind")
+    list_select_related = ("user",)

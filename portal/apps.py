@@ -7,6 +7,11 @@ class PortalConfig(AppConfig):
     name = "portal"
     verbose_name = _("People and audit trail")
 
+    def ready(self) -> None:
+        from portal.notices import security
+
+        security.connect()
+
 
 class BackOfficeConfig(AdminConfig):
     """The back office, as a site of ours."""

@@ -75,7 +75,7 @@ def sources_of(name: str) -> Iterator[Path]:
     """Files whose words belong to this catalogue, in a stable order."""
     templates = Path(settings.BASE_DIR) / "templates"
     folders = {app: [app, f"emails/{app}"] for app in APPS}
-    folders["portal"].append("demo")
+    folders["portal"] += ["demo", "emails/notices"]
     if name == SHARED:
         taken = [templates / folder for app in APPS for folder in folders[app]]
         for path in sorted(templates.rglob("*.*")):

@@ -19,6 +19,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "DEMO": settings.DEMO,
         "navigation": SimpleLazyObject(lambda: _navigation(request)),
         "role_labels": SimpleLazyObject(lambda: _role_labels(request)),
+        "unread_notices": SimpleLazyObject(lambda: _unread_notices(request)),
         "chain_status": SimpleLazyObject(_chain_status),
     }
 
@@ -31,6 +32,13 @@ def _navigation(request: HttpRequest) -> list[Any]:
 def _role_labels(request: HttpRequest) -> list[str]:
     user = getattr(request, "user", None)
     return [str(Role(name).label) for name in sorted(user.roles)] if isinstance(user, User) else []
+
+
+def _unread_notices(request: HttpRequest) -> int:
+    from portal.notices.selectors import unread_count
+
+    user = getattr(request, "user", None)
+    return unread_count(user) if isinstance(user, User) else 0
 
 
 def _chain_status() -> Any:

@@ -165,3 +165,6 @@ class UsedCode(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} {self.used_at:%H:%M:%S}"
+
+
+from portal.notices.models import Notice, NoticePreference  # noqa: E402, F401 (of this app)

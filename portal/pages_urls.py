@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from portal.views import audit, pages, people, settings, styleguide
+from portal.views import audit, notices, pages, people, settings, styleguide
 
 app_name = "portal"
 urlpatterns = [
@@ -11,6 +11,10 @@ urlpatterns = [
     path("language/", settings.choose_language, name="language"),
     path("settings/", settings.edit_settings, name="settings"),
     path("settings/sessions/<int:session_id>/end/", settings.end_session, name="session-end"),
+    path("notices/", notices.notice_list, name="notices"),
+    path("notices/<int:notice_id>/", notices.notice_detail, name="notice"),
+    path("notices/read/", notices.mark_all_read, name="notices-read"),
+    path("settings/notices/", notices.notice_preferences, name="notice-preferences"),
     path("people/", people.people_list, name="people"),
     path("people/<int:user_id>/", people.person_detail, name="person"),
     path("people/<int:user_id>/roles/", people.change_role, name="person-role"),

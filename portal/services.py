@@ -101,7 +101,10 @@ def _person_whose_role_changes(user_id: int, actor: User) -> User:
 
 
 def _record_role_change(user: User, actor: User, reason: str, *, from_state: str, to_state: str, action: str) -> None:
+    from portal.notices.security import tell
+
     vars(user).pop("_roles", None)
+    tell(user, "role_changed")
     audit.record(
         action=action,
         subject_type="portal.user",

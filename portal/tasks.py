@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from portal import services
+from portal.notices.services import send_notices
 
 # Longer than any session lives, so no form still open can be sent a second time unnoticed.
 FORMS_KEPT = timedelta(days=7)
@@ -15,3 +16,9 @@ FORMS_KEPT = timedelta(days=7)
 def forget_old_forms_task() -> int:
     """Once a day: drop what makes forms act once, when nobody can send them any more."""
     return services.forget_old_forms(before=timezone.now() - FORMS_KEPT)
+
+
+@shared_task
+def send_notices_task() -> int:
+    """Send the e-mails that wait."""
+    return send_notices()

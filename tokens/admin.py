@@ -15,7 +15,6 @@ from portal.models import Role, User
 from tokens.models import (
     AdmissionRequest,
     ControlAction,
-    Notice,
     Payment,
     PlacementRule,
     Recovery,
@@ -103,10 +102,3 @@ class RecoveryAdmin(RecordAdmin):
     list_display = ("security", "user", "lost", "replacement", "state", "requested_by", "created_at")
     list_filter = ("state",)
     list_select_related = ("security", "user", "requested_by")
-
-
-@admin.register(Notice)
-class NoticeAdmin(RecordAdmin):
-    list_display = ("user", "template", "created_at", "sent_at", "attempts", "last_error")
-    list_filter = ("template",)
-    list_select_related = ("user",)

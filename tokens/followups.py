@@ -13,11 +13,12 @@ from chain.followups import followup, on_event, outside_followup
 from chain.models import ChainTransaction, EventLog, OutsideTransaction
 from kyc.selectors import wallet_by_address
 from portal import audit
+from portal.notices.services import notify
+from portal.units import format_units
 from tokens.models import AdmissionRequest, ControlAction, Recovery, Security, Subscription, Transfer
-from tokens.services.notices import notify
 from tokens.services.objections import call_off, forget_objection, note_objection
 from tokens.services.securities import enqueue_configuration
-from tokens.services.transfers import OWN, notice_context
+from tokens.services.transfers import OWN, notice_params
 
 ACTOR: Final = "chain.outbox"
 TX = ChainTransaction.State
@@ -126,14 +127,14 @@ def _subscription(subscription: Subscription, target: str, **also: Any) -> None:
         value = security.value_of(subscription.allocated_units)
         notify(
             user=subscription.investor,
-            template="allotted",
-            context={
+            kind="tokens.allotted",
+            params={
                 "security": security.name,
-                "units": f"{subscription.allocated_units:,}",
-                "value": f"{value.truncated().amount:,f} {value.currency}",
-                "path": f"/tokens/subscriptions/{subscription.pk}/",
+                "units": format_units(int(subscription.allocated_units), decimals=security.decimals),
+                "value": value.truncated(),
             },
-            dedupe_key=f"subscription:{subscription.pk}:allotted",
+            key=subscription.pk,
+            path=f"/tokens/subscriptions/{subscription.pk}/",
         )
 
 
@@ -152,9 +153,10 @@ def request_was_admitted(transaction: ChainTransaction, state: str) -> None:
     if moved and target == states.ADMITTED:
         notify(
             user=request.user,
-            template="admitted",
-            context={"security": request.security.name, "path": "/tokens/holdings/"},
-            dedupe_key=f"admission:{request.pk}:admitted",
+            kind="tokens.admitted",
+            params={"security": request.security.name},
+            key=request.pk,
+            path="/tokens/holdings/",
         )
 
 
@@ -224,9 +226,10 @@ def _tell_both(transfer: Transfer) -> None:
         if receiver is not None:
             notify(
                 user=receiver.user,
-                template="transfer_received",
-                context=notice_context(transfer, counterparty=transfer.sender),
-                dedupe_key=f"transfer:{transfer.pk}:received",
+                kind="tokens.transfer_received",
+                params=notice_params(transfer, counterparty=transfer.sender),
+                key=transfer.pk,
+                path=f"/tokens/transfers/{transfer.pk}/",
             )
     elif transfer.state == Transfer.State.REFUSED:
         _tell_sender(transfer, "transfer_failed")
@@ -235,9 +238,10 @@ def _tell_both(transfer: Transfer) -> None:
 def _tell_sender(transfer: Transfer, template: str) -> None:
     notify(
         user=transfer.requested_by,
-        template=template,
-        context=notice_context(transfer, counterparty=transfer.recipient),
-        dedupe_key=f"transfer:{transfer.pk}:{template}",
+        kind=f"tokens.{template}",
+        params=notice_params(transfer, counterparty=transfer.recipient),
+        key=transfer.pk,
+        path=f"/tokens/transfers/{transfer.pk}/",
     )
 
 

@@ -673,24 +673,3 @@ class Recovery(models.Model):
     def may_be_objected_to(self) -> bool:
         """The contract takes an objection from the announcement's block until the units are moved."""
         return self.state in (self.State.WAITING, self.State.COMPLETING)
-
-
-class Notice(models.Model):
-    """One e-mail to one person, written in the transaction of the step it tells about; the row is the queue."""
-
-    user = models.ForeignKey("portal.User", on_delete=models.PROTECT, related_name="+")
-    template = models.CharField(max_length=40, help_text="templates/emails/tokens/<template>_{subject,body}.txt/.html")
-    context = models.JSONField(default=dict)
-    dedupe_key = models.CharField(max_length=120, unique=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-    sent_at = models.DateTimeField(null=True, blank=True)
-    attempts = models.PositiveIntegerField(default=0)
-    last_error = models.CharField(max_length=200, blank=True)
-
-    class Meta:
-        indexes = [models.Index(fields=["id"], condition=Q(sent_at__isnull=True), name="tokens_notice_unsent")]
-        verbose_name = _("e-mail about a security")
-        verbose_name_plural = _("e-mails about securities")
-
-    def __str__(self) -> str:
-        return f"{self.template} → {self.user_id}"

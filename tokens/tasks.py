@@ -2,12 +2,7 @@
 
 from celery import shared_task
 
-from tokens.services import mature_securities, send_notices
-
-
-@shared_task
-def send_notices_task() -> int:
-    return send_notices()
+from tokens.services import mature_securities
 
 
 @shared_task

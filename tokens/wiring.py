@@ -12,7 +12,7 @@ from chain.registry import visibility
 from kyc.selectors import wallets_for
 from portal.models import Role, User
 from portal.registry import INVESTOR, MenuItem, menu_items, next_steps, summaries
-from tokens import steps
+from tokens import notices, steps
 from tokens.models import AdmissionRequest, PlacementRule, Recovery, Subscription, Transfer
 from tokens.selectors import may_see_transfer, names_for
 from tokens.services.guards import looks_after_securities
@@ -44,6 +44,7 @@ def connect() -> None:
     visibility.register_names(_names_of)
     for item in MENU:
         menu_items.register(item)
+    notices.connect()
     next_steps.register(steps.investor_steps)
     next_steps.register(steps.staff_steps)
     summaries.register(steps.investor_summary)

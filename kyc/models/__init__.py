@@ -2,7 +2,6 @@
 
 from .application import Application, BeneficialOwner, CorporateDetails, Decision, IndividualDetails, SearchTerm
 from .evidence import Evidence
-from .notice import Notice
 from .rules import DatedRule
 from .screening import (
     SanctionsEntry,
@@ -25,7 +24,6 @@ __all__ = [
     "Evidence",
     "IndividualDetails",
     "LifecycleStep",
-    "Notice",
     "OfficerKey",
     "Party",
     "SanctionsEntry",

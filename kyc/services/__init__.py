@@ -18,7 +18,6 @@ from kyc.services.evidence import (
     rotate_evidence_keys,
 )
 from kyc.services.lifecycle import activate_due, announce_reviews, expire_due, reinstate, revoke, suspend
-from kyc.services.notices import send_due_notices
 from kyc.services.own_wallets import (
     ask_for_proof,
     decline_wallet,
@@ -75,7 +74,6 @@ __all__ = [
     "run_due_screenings",
     "run_screening",
     "save_owner",
-    "send_due_notices",
     "set_officer_key",
     "start_application",
     "submit_application",

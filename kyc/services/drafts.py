@@ -15,8 +15,8 @@ from kyc.exceptions import Incomplete, InvalidAnswers
 from kyc.models import Application, BeneficialOwner, CorporateDetails, IndividualDetails, SearchTerm
 from kyc.models.application import PartyKind
 from kyc.names import normalise, tidy, tidy_kana
+from kyc.notices import tell
 from kyc.services.guards import locked, move
-from kyc.services.notices import notify
 from portal import audit
 from portal.exceptions import NotPermitted
 from portal.models import User
@@ -205,7 +205,7 @@ def submit_application(*, application_id: int, user: User, declares: bool) -> Ap
         data={"round": application.round},
         before_audit=lambda: (
             request_screening(application=application, cause="submission"),
-            notify(application=application, template="submitted", key=application.round),
+            tell(application=application, kind="submitted", key=application.round),
         ),
     )
     return application

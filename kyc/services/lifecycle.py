@@ -23,11 +23,12 @@ from chain import services as chain_services
 from chain.models import ChainTransaction
 from chain.types import Attestation, Call, SbtView, SignerRole, Standing
 from kyc.models import Application, AttestationRecord, LifecycleStep, Party, ScreeningHit, Wallet
+from kyc.notices import key_for, tell
 from kyc.services.guards import locked, move, require_officer
-from kyc.services.notices import notify
 from kyc.services.own_wallets import ask_again, follow_first_token
 from portal.exceptions import DomainError
 from portal.models import User
+from portal.notices.selectors import told
 from portal.state import WrongState
 
 logger = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ def suspend(*, application_id: int, officer: User, reason: str) -> Application:
     require_officer(officer, application)
     _require_reason(reason)
     _ask(application, Kind.SUSPEND, operations.suspend_sbt(_holder(application)), actor=officer, reason=reason)
-    notify(application=application, template="suspended", key=_step_key(application))
+    tell(application=application, kind="suspended", key=_step_key(application))
     return application
 
 
@@ -152,7 +153,7 @@ def suspend_for_screening(*, application: Application) -> LifecycleStep:
     """The same for an undecided sanctions hit; on the locked row, in the caller's transaction. Never a revocation."""
     call = operations.suspend_sbt(_holder(application))
     step = _ask(application, Kind.SUSPEND, call, actor=SCREENING, reason=SCREENING_REASON)
-    notify(application=application, template="suspended", key=step.pk)
+    tell(application=application, kind="suspended", key=step.pk)
     return step
 
 
@@ -337,7 +338,7 @@ def _sync_party(application: Application) -> int:
 def tell_person(application: Application, step: LifecycleStep) -> None:
     template = {Kind.ISSUE: "issued", Kind.REINSTATE: "reinstated", Kind.REVOKE: "revoked", Kind.RENEW: "renewed"}
     if step.kind in template:
-        notify(application=application, template=template[Kind(step.kind)], key=step.pk)
+        tell(application=application, kind=template[Kind(step.kind)], key=step.pk)
 
 
 # --- the passing of time ---------------------------------------------------------------------------------------------
@@ -379,7 +380,7 @@ def _activate(application_id: int, sbt: SbtView) -> int:
         before_audit=lambda: (
             _sync_party(application),
             ask_again(user=application.user, actor="clock"),
-            notify(application=application, template="active", key=sbt.token_id),
+            tell(application=application, kind="active", key=sbt.token_id),
         ),
     )
     return 1
@@ -403,7 +404,7 @@ def _expire(application_id: int) -> int:
         action="kyc.token.expired",
         before_audit=lambda: (
             _sync_party(application),
-            notify(application=application, template="expired", key=application.next_review_on),
+            tell(application=application, kind="expired", key=application.next_review_on),
         ),
     )
     return 1
@@ -416,8 +417,10 @@ def announce_reviews() -> int:
         state=State.ACTIVE, next_review_on__gt=today, next_review_on__lte=today + REVIEW_NOTICE
     )
     count = 0
-    for application in due.exclude(notices__template="review_due").select_related("user"):
+    waiting = {key_for(row, row.next_review_on): row for row in due.select_related("user")}
+    for key in waiting.keys() - told(kind="kyc.review_due", keys=waiting):
+        application = waiting[key]
         with transaction.atomic():
-            notify(application=application, template="review_due", key=application.next_review_on)
+            tell(application=application, kind="review_due", key=application.next_review_on)
         count += 1
     return count

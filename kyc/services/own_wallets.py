@@ -26,9 +26,9 @@ from kyc.models import (
     WalletChallenge,
     WalletRequest,
 )
+from kyc.notices import tell
 from kyc.selectors import current_application
 from kyc.services.guards import require_officer
-from kyc.services.notices import notify
 from portal import audit
 from portal.models import User
 from portal.state import require_transition
@@ -126,7 +126,7 @@ def _link(user: User, text: str, signature: bytes) -> Wallet:
     except IntegrityError as error:
         raise _taken() from error
     request = WalletRequest.objects.create(wallet=wallet)
-    notify(application=application, template="wallet_added", key=wallet.pk, wallet=address)
+    tell(application=application, kind="wallet_added", key=wallet.pk, wallet=address)
     audit.record(
         action="kyc.wallet.linked",
         subject_type="kyc.wallet",
@@ -341,9 +341,9 @@ def _arrived(request: WalletRequest) -> None:
         _follow(application, "suspend", f"arrived:{request.attempt}", request.wallet.address)
     elif request.state == State.FINAL:
         _make_primary(request.wallet)
-        notify(
+        tell(
             application=application,
-            template="wallet_token",
+            kind="wallet_token",
             key=f"{request.wallet_id}:{request.attempt}",
             wallet=request.wallet.address,
         )

@@ -12,9 +12,9 @@ from kyc import rules, sections
 from kyc.exceptions import NotYourCase, VerificationNotAccepted
 from kyc.models import Application, DatedRule, Decision, Evidence, Party
 from kyc.models.application import RiskRating
+from kyc.notices import tell
 from kyc.services.evidence import send_back_evidence
 from kyc.services.guards import locked, move, require_officer
-from kyc.services.notices import notify
 from kyc.services.screening import require_screened
 from kyc.services.wallets import open_custody_wallet
 from portal import audit
@@ -155,7 +155,7 @@ def _reject(application: Application, officer: User, reason: str) -> None:
         before_audit=lambda: (
             _decided(application, officer, Verdict.REJECT, reason),
             # The reason stays with us: telling it could tip somebody off (the Act, art. 8-3).
-            notify(application=application, template="rejected", key=application.round),
+            tell(application=application, kind="rejected", key=application.round),
         ),
     )
 
@@ -177,9 +177,9 @@ def _send_back(application: Application, officer: User, reason: str, evidence_id
         before_audit=lambda: (
             send_back_evidence(evidence=evidence, officer=officer, reason=reason),
             _decided(application, officer, Verdict.SEND_BACK, reason, evidence=evidence),
-            notify(
+            tell(
                 application=application,
-                template="sent_back",
+                kind="sent_back",
                 key=application.round,
                 document=str(evidence.kind),
                 reason=reason,
@@ -274,7 +274,7 @@ def _confirm(application: Application, officer: User, reason: str) -> None:
             _decided(application, officer, Verdict.CONFIRM, reason),
             fix_party(application),
             open_custody_wallet(user=application.user, label=application.name),
-            notify(application=application, template="approved", key=application.round),
+            tell(application=application, kind="approved", key=application.round),
         ),
     )
 

@@ -31,11 +31,11 @@ from kyc.names import normalise
 from kyc.screening import ofac
 from kyc.screening.match import Candidate, NameIndex, Query, final_score
 from kyc.services.guards import locked, move, require_officer
-from kyc.wake import wake
 from portal import audit
 from portal.exceptions import DomainError
 from portal.models import User
 from portal.state import require_transition
+from portal.wake import wake
 
 logger = logging.getLogger(__name__)
 _BATCH = 2000

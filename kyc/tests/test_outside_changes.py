@@ -13,11 +13,13 @@ from chain import services as chain_services
 from chain.models import Incident
 from chain.types import SignerRole
 from kyc import services
-from kyc.models import Application, LifecycleStep, Notice, ScreeningHit
+from kyc.models import Application, LifecycleStep, ScreeningHit
 from kyc.services.lifecycle import SCREENING_REASON, apply_outcome
 from kyc.services.outside import OUTSIDE
 from kyc.tests.conftest import address
 from portal.models import AuditEntry, User
+from portal.notices.models import Notice
+from portal.notices.services import send_notices
 
 State = Application.State
 #: Words that would tell a customer of a list, in either language.
@@ -47,7 +49,7 @@ def test_a_revocation_made_past_the_portal_closes_the_application(active, platfo
     active.refresh_from_db()
     assert active.state == State.REVOKED
     assert active.closed_at is not None
-    assert active.notices.filter(template="revoked").exists()
+    assert active.user.notices.filter(kind="kyc.revoked").exists()
 
 
 def test_what_the_portal_did_itself_is_not_taken_for_somebody_elses(active, platform, settle, reviewer):
@@ -124,9 +126,9 @@ def test_a_suspension_that_somebody_else_made_first_is_what_was_wanted(flagged):
 def test_a_customer_does_not_learn_of_a_hit(flagged, mailoutbox, language):
     active = flagged.application
     User.objects.filter(pk=active.user_id).update(language=language)
-    Notice.objects.update(sent_at=timezone.now())
+    Notice.objects.all().delete()
     services.suspend_flagged()
-    services.send_due_notices()
+    send_notices()
     (letter,) = mailoutbox
     browser = Client(headers={"accept-language": language})
     browser.force_login(active.user)

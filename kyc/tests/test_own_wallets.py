@@ -33,6 +33,7 @@ from kyc.services.attestations import as_attestation
 from kyc.services.own_wallets import uri_of
 from kyc.tests.conftest import make_effective
 from portal.models import Role, User
+from portal.notices.services import send_notices
 from portal.testing import code_now, make_person, sign_in
 
 KEY = Account.from_key("0x" + "11" * 32)
@@ -135,7 +136,7 @@ def test_a_verified_person_adds_a_wallet_and_is_told_by_mail(verified, investor)
     wallet = link(investor)
     assert (wallet.address, wallet.kind, wallet.is_primary) == (KEY.address, "own", False)
     assert wallet.request.state == WalletRequest.State.REQUESTED
-    services.send_due_notices()
+    send_notices()
     assert KEY.address in mail.outbox[-1].body
 
 

@@ -172,7 +172,7 @@ def test_a_replayed_submission_changes_nothing(client, investor, draft, sample_l
         assert client.post(reverse("kyc:application-check"), {"declares": "on"}).status_code == 302
     draft.refresh_from_db()
     assert draft.state == Application.State.SUBMITTED
-    assert draft.notices.filter(template="submitted").count() == 1
+    assert draft.user.notices.filter(kind="kyc.submitted").count() == 1
 
 
 def test_the_queue_issues_the_same_number_of_queries_however_long_it_is(

@@ -9,12 +9,14 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from kyc import services
+from kyc import notices, services
 from kyc.models import Application, DatedRule, Decision, Evidence, Party, Wallet
 from kyc.selectors import InvestorStatus, current_application, investor_status, next_case, party_for
 from kyc.services.guards import move
 from kyc.tests.conftest import add, approve, fill_in, pdf, png, submit
-from portal.models import AuditEntry, Role
+from portal.models import AuditEntry, Role, User
+from portal.notices.models import Notice
+from portal.notices.services import send_notices
 from portal.state import WrongState
 
 pytestmark = pytest.mark.django_db
@@ -329,35 +331,27 @@ def test_every_step_leaves_an_audit_row_with_who_and_why(approved, reviewer, sec
 def test_an_email_is_written_in_the_persons_language_and_sent_once(approved, investor, mailoutbox, language, word):
     investor.language = language
     investor.save()
-    assert services.send_due_notices() >= 2
-    assert services.send_due_notices() == 0
+    assert send_notices() >= 2
+    assert send_notices() == 0
     message = mailoutbox[-1]
     assert message.to == [investor.email]
     assert word in message.body
     assert message.alternatives[0][1] == "text/html"
 
 
-def test_every_email_renders_in_both_languages(approved, investor, mailoutbox):
-    from django.conf import settings
-
-    from kyc.models import Notice
-
-    names = {
-        path.name.removesuffix("_subject.txt")
-        for path in (settings.BASE_DIR / "templates/emails/kyc").glob("*_subject.txt")
-    }
-    assert len(names) == 14
+def test_every_notice_is_worded_in_both_languages(approved, investor, mailoutbox):
+    Notice.objects.all().delete()
+    params = {"document": "passport", "reason": "blurred", "wallet": approved.reference}
     for language in ("en", "ja"):
-        investor.language = language
-        investor.save()
-        for name in names:
-            Notice.objects.create(
-                user=investor,
-                application=approved,
-                template=name,
-                dedupe_key=f"{name}{language}",
-                context={"document": "passport", "reason": "blurred"},
-            )
-        services.send_due_notices(limit=100)
-    assert not Notice.objects.filter(sent_at=None).exists()
-    assert all(message.subject and message.body for message in mailoutbox)
+        User.objects.filter(pk=investor.pk).update(language=language)
+        for kind in notices.KINDS:
+            notices.tell(application=approved, kind=kind.name.removeprefix("kyc."), key=language, **params)
+        assert send_notices(limit=100) == len(notices.KINDS)
+    assert all(message.subject and message.body and "%(" not in message.body for message in mailoutbox)
+
+
+def test_a_review_is_announced_once_for_each_date(active, mailoutbox):
+    soon = timezone.localdate() + timedelta(days=20)
+    for expected, due in ((1, soon), (0, soon), (1, soon + timedelta(days=1))):
+        Application.objects.filter(pk=active.pk).update(next_review_on=due)
+        assert services.announce_reviews() == expected

@@ -141,8 +141,7 @@ CELERY_BEAT_SCHEDULE = {
     "chain-fund": {"task": "chain.tasks.fund_task", "schedule": 2.0, "options": {"expires": 5}},
     "kyc-clock": {"task": "kyc.tasks.token_clock_task", "schedule": 2.0, "options": {"expires": 5}},
     "kyc-screenings": {"task": "kyc.tasks.sweep_screenings_task", "schedule": 10.0, "options": {"expires": 10}},
-    "kyc-notices": {"task": "kyc.tasks.send_notices_task", "schedule": 10.0, "options": {"expires": 10}},
-    "tokens-notices": {"task": "tokens.tasks.send_notices_task", "schedule": 10.0, "options": {"expires": 10}},
+    "portal-notices": {"task": "portal.tasks.send_notices_task", "schedule": 10.0, "options": {"expires": 10}},
     "tokens-maturity": {"task": "tokens.tasks.mature_securities_task", "schedule": 3600.0, "options": {"expires": 600}},
     # One question for each deposit that may still change, and so many addresses a turn: docs/runbooks/collateral.md.
     "lending-bitcoin": {"task": "lending.tasks.watch_bitcoin_task", "schedule": 10.0, "options": {"expires": 10}},

@@ -2,7 +2,6 @@
 
 from tokens.services.admissions import approve_admission, decline_admission, request_admission
 from tokens.services.controls import announce_recovery, complete_recovery, request_control
-from tokens.services.notices import send_notices
 from tokens.services.objections import object_to_recovery
 from tokens.services.placements import (
     ACKNOWLEDGEMENTS,
@@ -67,7 +66,6 @@ __all__ = [
     "retry_deployment",
     "save_address",
     "send_back_security",
-    "send_notices",
     "submit_security",
     "subscribe",
     "update_security",

@@ -17,11 +17,11 @@ from chain.types import Call, SignerRole, Standing
 from kyc.selectors import wallet_by_address
 from portal import audit
 from portal.models import User
+from portal.notices.services import notify
 from portal.state import require_transition
 from tokens.exceptions import ControlRefused, FormReused
 from tokens.models import ControlAction, Recovery, Security
 from tokens.services.guards import require_administrator
-from tokens.services.notices import notify
 
 Kind = ControlAction.Kind
 SUBJECT: Final = "tokens.control"
@@ -167,14 +167,14 @@ def announce_recovery(*, security_id: int, actor: User, lost: str, replacement: 
         recovery.save(update_fields=["announcement"])
         notify(
             user=owner,
-            template="recovery_announced",
-            context={
+            kind="tokens.recovery_announced",
+            params={
                 "security": security.name,
                 "lost": old,
                 "replacement": new,
-                "path": f"/tokens/recoveries/{recovery.pk}/",
             },
-            dedupe_key=f"recovery:{recovery.pk}:announced",
+            key=recovery.pk,
+            path=f"/tokens/recoveries/{recovery.pk}/",
         )
         _log_recovery(recovery, "announced", actor, to_state=recovery.state, reason=recovery.reason)
     return recovery

@@ -21,11 +21,11 @@ from kyc.selectors import party_for, primary_wallet
 from portal import audit
 from portal.models import User
 from portal.money import MINOR_DIGITS, Money
+from portal.notices.services import notify
 from portal.state import Transitions, require_transition
 from tokens.exceptions import InvestorNotEligible, NotYourRole, SolicitationRefused, SubscriptionRefused
 from tokens.models import TOKYO, Payment, PlacementRule, Security, Solicitation, Subscription
 from tokens.services.guards import require_issuer
-from tokens.services.notices import notify
 
 State = Subscription.State
 SUBJECT: Final = "tokens.subscription"
@@ -90,9 +90,10 @@ def invite_investor(*, security_id: int, investor: User, actor: User) -> Subscri
         subscription = Subscription.objects.create(security=security, investor=investor)
         notify(
             user=investor,
-            template="invitation",
-            context={"security": security.name, "path": f"/tokens/subscriptions/{subscription.pk}/"},
-            dedupe_key=f"subscription:{subscription.pk}:invited",
+            kind="tokens.invitation",
+            params={"security": security.name},
+            key=subscription.pk,
+            path=f"/tokens/subscriptions/{subscription.pk}/",
         )
         _log(subscription, "invited", actor, to_state=State.INVITED)
     return subscription

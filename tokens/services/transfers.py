@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -19,10 +19,11 @@ from kyc.selectors import wallets_for
 from portal import audit
 from portal.exceptions import DomainError
 from portal.models import User
+from portal.notices.services import notify
+from portal.units import format_units
 from tokens.exceptions import FormReused, TransferRefused
 from tokens.models import AddressBookEntry, Security, Transfer
 from tokens.precheck import precheck, sending_wallet
-from tokens.services.notices import notify
 
 SUBJECT: Final = "tokens.transfer"
 #: What follows a transfer that the holder's own wallet sends.
@@ -83,9 +84,10 @@ def _create(security: Security, actor: User, sender: str, recipient: str, units:
     transfer.save(update_fields=["transaction", "outside"])
     notify(
         user=actor,
-        template="transfer_requested",
-        context=notice_context(transfer, counterparty=recipient),
-        dedupe_key=f"transfer:{transfer.pk}:requested",
+        kind="tokens.transfer_requested",
+        params=notice_params(transfer, counterparty=recipient),
+        key=transfer.pk,
+        path=f"/tokens/transfers/{transfer.pk}/",
     )
     audit.record(
         action=f"{SUBJECT}.requested",
@@ -149,15 +151,14 @@ def _outside_id(transfer: Transfer) -> int:
     return int(transfer.outside_id)
 
 
-def notice_context(transfer: Transfer, *, counterparty: str) -> dict[str, str]:
-    """What the e-mails about a transfer say; plain strings, so that the row can keep them."""
-    value = transfer.security.value_of(transfer.units)
+def notice_params(transfer: Transfer, *, counterparty: str) -> dict[str, Any]:
+    """What the notices about a transfer say."""
+    security = transfer.security
     return {
-        "security": transfer.security.name,
-        "units": f"{transfer.units:,}",
-        "value": f"{value.truncated().amount:,f} {value.currency}",
+        "security": security.name,
+        "units": format_units(int(transfer.units), decimals=security.decimals),
+        "value": security.value_of(transfer.units).truncated(),
         "counterparty": counterparty,
-        "path": f"/tokens/transfers/{transfer.pk}/",
     }
 
 

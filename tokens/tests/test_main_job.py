@@ -5,6 +5,7 @@ from uuid import uuid4
 from django.core import mail
 
 from chain.gateway import gateway
+from portal.notices.services import send_notices
 from tokens import selectors, services
 from tokens.models import Security, Subscription, Transfer
 
@@ -43,7 +44,7 @@ def test_a_holder_passes_units_on_and_both_sides_see_it_final(holding):
     assert [row.units for row in selectors.holdings_for(holding.bob)] == [30]
     (incoming,) = selectors.transfers_for(holding.bob)
     assert incoming.is_incoming
-    services.send_notices()
+    send_notices()
     told = {(message.to[0], message.subject) for message in mail.outbox}
     assert any(to == "bob@example.com" for to, _ in told)
     assert any(to == "alice@example.com" for to, _ in told)

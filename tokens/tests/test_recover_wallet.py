@@ -7,6 +7,7 @@ from chain.models import ChainTransaction
 from kyc.models import Party, Wallet
 from portal.exceptions import DomainError
 from portal.models import AuditEntry
+from portal.notices.services import send_notices
 from tokens import selectors, services
 from tokens.exceptions import ControlRefused, NotYourRole
 from tokens.models import Recovery
@@ -145,7 +146,7 @@ def test_the_page_asks_for_the_second_factor_and_then_objects_once(holding, anno
 
 def test_the_e_mail_leads_to_the_page(holding, announced, mailoutbox, settings):
     settings.SITE_URL = "https://portal.example"
-    services.send_notices()
+    send_notices()
     link = f"https://portal.example/tokens/recoveries/{announced.pk}/"
     (letter,) = [mail for mail in mailoutbox if link in mail.body]
     assert letter.to == [holding.alice.email]

@@ -14,10 +14,11 @@ from hypothesis.extra.django import TestCase
 from chain.followups import tell
 from chain.models import ChainTransaction, Signer
 from portal.models import AuditEntry, Role
+from portal.notices.models import Notice
 from portal.state import WrongState
 from tokens import services
 from tokens.exceptions import NotYourRole, TermsNotAllowed, TwoPersonRule
-from tokens.models import AdmissionRequest, ControlAction, Notice, Recovery, Security, Subscription, Transfer
+from tokens.models import AdmissionRequest, ControlAction, Recovery, Security, Subscription, Transfer
 from tokens.tests.conftest import person, terms
 
 TX = ChainTransaction.State

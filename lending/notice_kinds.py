@@ -1,0 +1,95 @@
+"""What borrowers are told about their credit and loans, in words."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.utils.translation import gettext_lazy as _
+
+from portal.notices.kinds import NoticeKind, notice_kinds
+from portal.registry import Text
+
+_LOAN: Final = (_("Loan"), "loan")
+_AMOUNT: Final = (_("Amount"), "amount")
+
+
+def _kind(name: str, label: Text, body: Text, *facts: tuple[Text, str], **more: Any) -> NoticeKind:
+    return NoticeKind(
+        name=f"lending.{name}", group=_("Loans"), label=label, subject=label, body=(body,), facts=facts, **more
+    )
+
+
+KINDS: Final = (
+    _kind(
+        "credit_approved",
+        _("Your credit line was approved"),
+        _("Your credit line is %(amount)s at %(rate)s%% a year."),
+        tone="good",
+    ),
+    _kind("credit_sent_back", _("Your credit application needs something from you"), _("%(message)s"), tone="warn"),
+    _kind(
+        "credit_declined",
+        _("About your credit application"),
+        _("We could not open this credit line. Nothing was moved."),
+        tone="bad",
+    ),
+    _kind(
+        "loan_approved",
+        _("Your loan was approved"),
+        _("Please read the contract and accept it. Nothing is lent before the collateral is here."),
+        _LOAN,
+        _AMOUNT,
+        tone="good",
+    ),
+    _kind("loan_declined", _("Your loan was declined"), _("We could not grant this loan. Nothing was moved."), _LOAN),
+    _kind(
+        "contract_accepted",
+        _("You accepted a loan contract"),
+        _("You accepted the contract of this loan. If this was not you, contact us at once."),
+        _LOAN,
+        security=True,
+    ),
+    _kind("draw_refused", _("A draw was refused"), _("Why: %(reason)s"), _LOAN, tone="bad"),
+    _kind(
+        "draw_released",
+        _("Money was paid out to you"),
+        _("We sent %(amount)s to your account. If you did not ask for it, contact us at once."),
+        _LOAN,
+        (_("Payment reference"), "reference"),
+        security=True,
+    ),
+    _kind("charged", _("A charge was added to your loan"), _("Why: %(reason)s"), _LOAN, _AMOUNT, tone="warn"),
+    _kind(
+        "renewed",
+        _("Your loan was renewed"),
+        _("Your loan goes on for another term."),
+        _LOAN,
+        (_("Due"), "due"),
+        tone="good",
+    ),
+    _kind("renewal_refused", _("Your loan was not renewed"), _("Why: %(reason)s"), _LOAN, tone="bad"),
+    _kind(
+        "repayment_booked", _("Your repayment was booked"), _("We booked your repayment."), _LOAN, _AMOUNT, tone="good"
+    ),
+    _kind("surplus", _("You paid more than you owed"), _("We pay the difference back to you."), _LOAN, _AMOUNT),
+    _kind(
+        "repaid",
+        _("Your loan is repaid"),
+        _("Nothing is owed any more. You can ask for your collateral back."),
+        _LOAN,
+        tone="good",
+    ),
+    _kind(
+        "shortfall",
+        _("Your loan was closed with a shortfall"),
+        _("The collateral did not cover what was owed."),
+        _LOAN,
+        tone="bad",
+        security=True,
+    ),
+)
+
+
+def connect() -> None:
+    for kind in KINDS:
+        notice_kinds.register(kind)
