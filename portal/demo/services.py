@@ -24,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
+from urllib.request import Request, urlopen
 
 import psycopg
 import redis
@@ -378,23 +379,27 @@ class Anvil:
         stop_process(self.process, signal.SIGTERM, seconds=30)
 
 
-class EsploraSimulator:
-    """A SIMULATED Bitcoin network behind the real Esplora API, kept between runs. `start` answers its URL."""
+class Simulator:
+    """A SIMULATED outside service: a module of ours that speaks the real protocol. `start` answers its URL."""
 
-    name = "bitcoin"
+    name = ""
+    variable = ""
+    default_port = 0
 
     def __init__(self, folder: Path, log: Path) -> None:
         self.folder, self.log = folder, log
-        self.preferred_port = int(os.environ.get("BITCOIN_PORT", "3002"))
+        self.preferred_port = int(os.environ.get(self.variable, self.default_port))
         self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self, port: int) -> list[str]:
+        raise NotImplementedError
 
     def start(self) -> str:
         self.folder.mkdir(parents=True, exist_ok=True)
         port = self.preferred_port = free_port(self.preferred_port)
-        command = [sys.executable, "-m", "lending.bitcoin.simulator", "--port", str(port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--keep", str(self.folder / "chain.json")],
+                [sys.executable, "-m", *self.command(port)],
                 cwd=ROOT,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -402,11 +407,37 @@ class EsploraSimulator:
                 start_new_session=True,
                 preexec_fn=end_with_parent(signal.SIGTERM),
             )
-        wait_until(lambda: _listens(port), process=self.process, seconds=60, what="the Bitcoin simulator", log=self.log)
+        what = f"the {self.name} simulator"
+        wait_until(lambda: _listens(port), process=self.process, seconds=60, what=what, log=self.log)
         return f"http://127.0.0.1:{port}"
 
     def stop(self) -> None:
         stop_process(self.process, signal.SIGTERM)
+
+
+class EsploraSimulator(Simulator):
+    """A Bitcoin network behind the real Esplora API, kept between runs."""
+
+    name, variable, default_port = "bitcoin", "BITCOIN_PORT", 3002
+
+    def command(self, port: int) -> list[str]:
+        return ["lending.bitcoin.simulator", "--port", str(port), "--keep", str(self.folder / "chain.json")]
+
+
+class ExchangeSimulator(Simulator):
+    """Five exchanges' public tickers. Prices that were set (`portal.demo.market`) are told again after a restart."""
+
+    name, variable, default_port = "exchanges", "EXCHANGES_PORT", 3102
+
+    def command(self, port: int) -> list[str]:
+        return ["lending.prices.simulator", str(port)]
+
+    def start(self) -> str:
+        url = super().start()
+        kept = self.folder / "prices.json"
+        if kept.exists():
+            urlopen(Request(url + "/sim/prices", data=kept.read_bytes()), timeout=10).close()  # noqa: S310 (loopback)
+        return url
 
 
 def _listens(port: int) -> bool:

@@ -18,7 +18,17 @@ import psutil
 
 from lending.bitcoin.simulator import custodian
 from portal.demo.layout import ROOT, Layout, process_environment
-from portal.demo.services import Anvil, EsploraSimulator, Postgres, Redis, Service, ServiceFailed, free_port, tail
+from portal.demo.services import (
+    Anvil,
+    EsploraSimulator,
+    ExchangeSimulator,
+    Postgres,
+    Redis,
+    Service,
+    ServiceFailed,
+    free_port,
+    tail,
+)
 from portal.demo.supervisor import Child, make_children, stop_all, watch
 
 
@@ -63,6 +73,10 @@ class Services:
     def start_bitcoin(self) -> str:
         """The simulated Bitcoin network of the demo; its URL."""
         return self._start(EsploraSimulator(self.layout.run / "bitcoin", self.layout.logs / "bitcoin.log"))
+
+    def start_exchanges(self) -> str:
+        """The simulated exchanges of the demo; their URL."""
+        return self._start(ExchangeSimulator(self.layout.run / "exchanges", self.layout.logs / "exchanges.log"))
 
     def _start(self, service: Service) -> str:
         self.running.append(service)
@@ -141,6 +155,8 @@ class Demo:
                 "BITCOIN_ACCOUNT_XPUB": custodian.ACCOUNT_XPUB,
                 "BITCOIN_MASTER_FINGERPRINT": custodian.FINGERPRINT,
             }
+        if "EXCHANGE_SIMULATOR_URL" not in environment:
+            environment["EXCHANGE_SIMULATOR_URL"] = self.services.start_exchanges()
         self._manage(environment, "bringing the database up to date", "migrate", "--no-input")
         self._manage(environment, "collecting static files", "collectstatic", "--no-input")
         self._manage(environment, "deploying the contracts", "deploy_contracts", "--profile", "demo")

@@ -9,5 +9,6 @@ urlpatterns = [
     path("drills/", views.drills, name="drills"),
     path("drills/state/", views.drill_state, name="drill-state"),
     path("drills/start/", views.start_drill, name="drill-start"),
+    path("market/", views.steer_market, name="market"),
     path("inbox/", views.inbox, name="inbox"),
 ]

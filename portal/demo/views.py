@@ -11,12 +11,14 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from portal.demo import drill_picture, drill_runs
+from portal.demo import drill_picture, drill_runs, market
+from portal.demo.forms import MarketForm
 from portal.demo.mail import sent_mail
 from portal.demo.people import BY_KEY, PEOPLE, current_code, password, seconds_left, stranger_address
 from portal.models import User
@@ -46,7 +48,36 @@ def _accounts() -> dict[str, Any]:
 
 @demo_only
 def people(request: HttpRequest) -> HttpResponse:
-    return render(request, "demo/people.html", {**_accounts(), "addresses": _addresses()})
+    return render(request, "demo/people.html", {**_accounts(), "addresses": _addresses(), "market": _market()})
+
+
+def _market() -> dict[str, Any] | None:
+    """Prices as the simulated exchanges say them; None where there are none to steer."""
+    if not market.is_there():
+        return None
+    try:
+        told = market.prices()
+    except market.MarketRefused:
+        return None
+    return {"rows": [(pair, told[pair]) for pair in sorted(told)], "falls": (10, 25, 40)}
+
+
+@never_cache
+@require_POST
+def steer_market(request: HttpRequest) -> HttpResponse:
+    """Set a price, let prices fall, send coins, find blocks: only in a demonstration, by anybody, like everything here."""
+    if not (settings.DEMO and market.is_there()):
+        raise Http404
+    form = MarketForm(request.POST)
+    try:
+        if not form.is_valid():
+            raise market.MarketRefused
+        done = form.carry_out()
+    except (market.MarketRefused, OSError, ValueError, KeyError):
+        messages.error(request, _("The simulated market did not take that. Nothing was changed."))
+    else:
+        messages.success(request, done)
+    return redirect(reverse("demo:people") + "#market")
 
 
 def _addresses() -> list[tuple[str | Promise, str]]:

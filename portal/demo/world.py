@@ -18,6 +18,7 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 from django.utils import timezone
 
+from portal.demo import lending_world
 from portal.demo.papers import sample_terms_sheet
 from portal.demo.people import PEOPLE, SamplePerson, password
 from portal.demo.verification import ensure_submitted, ensure_verified, prepare_officers
@@ -41,9 +42,12 @@ def build(report: Report = lambda line: None) -> None:
     ensure_verified({key: people[key] for key in ("investor_a", "investor_b")}, people, report)
     ensure_submitted("investor_c", people["investor_c"])
     report("investor C has applied")
+    loan = lending_world.begin(people, report) if lending_world.is_possible() else None
     security = ensure_security(people, report)
     ensure_holding(people, security, HELD_BY_A, report)
     ensure_admitted(people, security, report)
+    if loan is not None:
+        lending_world.finish(people, loan, report)
 
 
 # --- people --------------------------------------------------------------------------------------------------------
