@@ -29,7 +29,9 @@ class MarketForm(forms.Form):
             return _("The simulated exchanges say the new price. It is accepted with the next rounds.")
         if step == "fall":
             market.fall(data["percent"] or 0)
-            return _("Prices fell. A fall of more than 10% is accepted once three rounds agree, about a minute later.")
+            return _(
+                "Prices fell. A fall of more than a tenth is accepted once three rounds agree, about a minute later."
+            )
         if step == "mine":
             market.mine(6)
             return _("Six Bitcoin blocks were found.")

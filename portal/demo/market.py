@@ -19,8 +19,7 @@ from django.conf import settings
 from eth_account import Account
 
 from chain import operations
-from chain.exceptions import PlatformNotReady
-from chain.selectors import price_feeds, signer_for_role
+from chain.selectors import PlatformNotReady, price_feeds, signer_for_role
 from chain.services import enqueue
 from chain.services.deployment import FEED_DECIMALS
 from chain.types import SignerRole
