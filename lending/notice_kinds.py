@@ -11,6 +11,7 @@ from portal.registry import Text
 
 _LOAN: Final = (_("Loan"), "loan")
 _AMOUNT: Final = (_("Amount"), "amount")
+_DEADLINE: Final = (_("Deadline"), "deadline")
 
 
 def _kind(name: str, label: Text, body: Text, *facts: tuple[Text, str], **more: Any) -> NoticeKind:
@@ -78,6 +79,91 @@ KINDS: Final = (
         _("Nothing is owed any more. You can ask for your collateral back."),
         _LOAN,
         tone="good",
+    ),
+    _kind(
+        "first",
+        _("The coverage of your loan is falling"),
+        _("The prices of your collateral have fallen. Nothing has to be done yet; a deposit or a repayment helps."),
+        _LOAN,
+        tone="warn",
+        page="lending:loans",
+    ),
+    _kind(
+        "second",
+        _("The coverage of your loan is close to a call"),
+        _("If prices fall further, more collateral is called. A deposit or a repayment now prevents it."),
+        _LOAN,
+        tone="warn",
+        page="lending:loans",
+    ),
+    _kind(
+        "called",
+        _("More collateral is called for your loan"),
+        _("Deposit collateral worth the amount below, or repay, before the deadline. Otherwise collateral is sold."),
+        _LOAN,
+        _AMOUNT,
+        _DEADLINE,
+        security=True,
+        tone="bad",
+        page="lending:loans",
+    ),
+    _kind(
+        "call_halfway",
+        _("Half of the time for more collateral is over"),
+        _("The call for more collateral is still open."),
+        _LOAN,
+        _AMOUNT,
+        _DEADLINE,
+        security=True,
+        tone="bad",
+        page="lending:loans",
+    ),
+    _kind(
+        "call_last",
+        _("Last notice: more collateral is still called"),
+        _("The deadline is near. After it collateral is sold."),
+        _LOAN,
+        _AMOUNT,
+        _DEADLINE,
+        security=True,
+        tone="bad",
+        page="lending:loans",
+    ),
+    _kind(
+        "call_cured",
+        _("The call for more collateral is settled"),
+        _("Coverage is high enough again. Nothing more has to be done."),
+        _LOAN,
+        tone="good",
+        page="lending:loans",
+    ),
+    _kind(
+        "call_expired",
+        _("The deadline for more collateral has passed"),
+        _("Collateral is sold now, as much as restores the coverage the contract names."),
+        _LOAN,
+        security=True,
+        tone="bad",
+        page="lending:loans",
+    ),
+    _kind(
+        "sale_started",
+        _("Collateral of your loan is being sold"),
+        _(
+            "Coverage fell to the level at which the contract orders a sale. You see every part of it on the loan’s page."
+        ),
+        _LOAN,
+        security=True,
+        tone="bad",
+        page="lending:loans",
+    ),
+    _kind(
+        "sale_ended",
+        _("The sale of your collateral has ended"),
+        _("What was sold and what it brought stands on the loan’s page."),
+        _LOAN,
+        security=True,
+        page="lending:loans",
     ),
     _kind(
         "shortfall",
