@@ -209,10 +209,10 @@ class LoanStory:
         found = re.search(r"Can be drawn now\D*([\d,]+)", page.text)
         return int(found.group(1).replace(",", "")) if found else 0
 
-    def notified(self, words: str) -> bool:
-        """Whether a mail to the borrower says these words."""
-        page = Visitor(self.smoke.address).open(f"/demo/inbox/?to={self.tools.EMAIL}")
-        return words in page.text
+    def is_told(self, words: str) -> bool:
+        """Whether a notice in the portal and a mail to the borrower say these words."""
+        mail = Visitor(self.smoke.address).open(f"/demo/inbox/?to={self.tools.EMAIL}")
+        return words in self.borrower.open("/notices/").text and words in mail.text
 
     def reminders_and_call(self) -> None:
         officer = self.officers[0]
@@ -221,26 +221,22 @@ class LoanStory:
         ):
             self.bitcoin_costs(REMIND_FIRST)
             self.shown("coverage below 175 %", lambda: self.coverage() < 175)
-        with self.steps.step("the borrower is reminded by e-mail"):
-            self.shown("the reminder", lambda: self.notified(self.reference()) and self.reminders() >= 1)
+        with self.steps.step("the borrower is reminded, in the portal and by e-mail"):
+            self.shown("the reminder", lambda: self.is_told("The coverage of your loan is falling"))
         with self.steps.step(f"at {REMIND_SECOND:,} yen the second reminder comes"):
             self.bitcoin_costs(REMIND_SECOND)
-            self.shown("the second reminder", lambda: self.reminders() >= 2)
+            self.shown("the second reminder", lambda: self.is_told("The coverage of your loan is close to a call"))
         with self.steps.step(f"at {CALL:,} yen collateral is called: borrower and desk see it with its deadline"):
             self.bitcoin_costs(CALL)
             self.shown("the call", lambda: "margin_called" in self.states(self.own()))
             self.expect("More collateral is called" in self.borrower.page.text, "the call is said", self.borrower.page)
+            self.expect(self.is_told("More collateral is called for your loan"), "the borrower is told")
             page = officer.open("/lending/desk/work/")
             self.expect(self.reference() in page.text and "Open calls" in page.text, "the desk sees the call", page)
 
     def reference(self) -> str:
         found = re.search(r"Loan ([A-Z]+-[0-9-]+)", self.borrower.open(self.loan).text)
         return found.group(1) if found else "?"
-
-    def reminders(self) -> int:
-        """How many mails about coverage the borrower got."""
-        page = Visitor(self.smoke.address).open(f"/demo/inbox/?to={self.tools.EMAIL}")
-        return len(re.findall(r"<h2>[^<]*coverage[^<]*</h2>", page.body, re.I))
 
     def cure(self) -> None:
         with self.steps.step(f"a top-up of {TOP_UP} BTC cures the call"):
