@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -14,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from lending.models import Account, CreditApplication, EntryKind, Limit, Loan, Price
+from lending.services import documents
 from lending.services.ledger import Line, post
 from lending.tests.world import accept_price, lend, make_loan, person
 from portal.models import Role, User
@@ -154,3 +156,14 @@ def test_anybody_opens_the_proof_of_collateral(client: Client) -> None:
 def test_the_desk_and_the_borrower_see_the_same_loan(loan: Loan) -> None:
     assert loan.reference in desk().get(url("loan-case", loan.pk)).content.decode()
     assert loan.reference in sign_in(loan.borrower).get(url("loans")).content.decode()
+
+
+def test_the_borrower_and_the_desk_open_the_contract_as_a_pdf(loan: Loan, settings: Any, tmp_path: Any) -> None:
+    settings.EVIDENCE_KEYS, settings.PRIVATE_ROOT = [Fernet.generate_key().decode()], tmp_path
+    contract = documents.make_contract(loan=loan)[0]
+    for reader in (sign_in(loan.borrower), desk()):
+        answer = reader.get(url("document", contract.pk))
+        assert answer.status_code == 200
+        assert answer.content.startswith(b"%PDF-")
+        assert loan.reference in answer["Content-Disposition"]
+    assert sign_in(borrower(9)).get(url("document", contract.pk)).status_code == 404

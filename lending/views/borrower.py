@@ -317,7 +317,7 @@ def document(request: HttpRequest, document_id: int) -> HttpResponse:
     """A PDF of a loan, for the borrower, the desk and auditors."""
     opened = documents.open_document(document_id=document_id, reader=person(request))
     response = HttpResponse(opened.content, content_type="application/pdf")
-    response["Content-Disposition"] = f'inline; filename="{opened.name}"'
+    response["Content-Disposition"] = f'inline; filename="{opened.file_name}"'
     response["X-Content-Type-Options"] = "nosniff"
     response["Content-Security-Policy"] = "default-src 'none'; sandbox; plugin-types application/pdf"
     response["Cache-Control"] = "private, no-store"

@@ -16,7 +16,7 @@ class MarketForm(forms.Form):
 
     step = forms.ChoiceField(choices=[(name, name) for name in ("price", "fall", "send", "mine")])
     asset = forms.ChoiceField(choices=[(asset, asset) for asset in market.ASSETS], required=False)
-    amount = forms.DecimalField(required=False, min_value=Decimal(0), max_digits=24, decimal_places=18)
+    amount = forms.DecimalField(required=False, min_value=Decimal(0), max_digits=36, decimal_places=18)
     address = forms.CharField(required=False, max_length=100)
     percent = forms.IntegerField(required=False, min_value=1, max_value=90)
 
