@@ -80,7 +80,7 @@ prove: setup ## Slither, halmos and the long invariants (docs/security)
 mutate: setup ## change the contracts in one place at a time and see whether a test notices (half an hour; goes on where it stopped)
 	@node contracts/script/mutate.mjs
 
-bench: bench-gas bench-index bench-collateral ## every benchmark
+bench: bench-gas bench-index bench-collateral bench-pages ## every benchmark
 
 bench-gas: setup ## gas of the contracts, ending in a RATIO line
 	@$(BIN)/python bench/gas.py
@@ -90,6 +90,9 @@ bench-index: setup ## how fast the chain is read, ending in a RATIO line
 
 bench-collateral: setup ## how fast a price finds the loans it breaches, ending in a RATIO line
 	@$(RUN) with-services -- $(BIN)/python bench/collateral.py
+
+bench-pages: setup ## pages with 100,000 rows behind them, ending in a RATIO line
+	@$(BIN)/python bench/pages.py
 
 drill: setup ## every theft drill on a node of its own; the report goes to .run/drills, the exit status tells
 	@$(RUN) with-services -- $(BIN)/python manage.py run_drills --report .run/drills

@@ -60,7 +60,7 @@ def node() -> Iterator[Web3]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen([BINARIES / "anvil", "--port", str(port), "--silent"], stdout=subprocess.DEVNULL)  # noqa: S603
+    process = subprocess.Popen([BINARIES / "anvil", "--port", str(port), "--silent"], stdout=subprocess.DEVNULL)
     try:
         w3 = Web3(Web3.HTTPProvider(f"http://127.0.0.1:{port}"))
         for _ in range(200):
@@ -91,7 +91,7 @@ def artifacts() -> dict[str, dict[str, Any]]:
             "--cache-path",
             f"{folder}/cache",
         ]
-        subprocess.run(command, cwd=ROOT / "contracts", env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        subprocess.run(command, cwd=ROOT / "contracts", env=environment, check=True, stdout=subprocess.DEVNULL)
         for name in ("PlainToken", "FloorSBT", "FloorToken", "Meter"):
             built = json.loads((Path(folder) / "Bench.sol" / f"{name}.json").read_text())
             found[name] = {"abi": built["abi"], "bytecode": built["bytecode"]["object"]}
