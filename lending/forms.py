@@ -262,7 +262,7 @@ class DispositionForm(forms.Form):
 class BookFilterForm(forms.Form):
     """Which loans the book shows; lives in the address, so a view can be shared."""
 
-    state = forms.ChoiceField(label=_("State"), required=False, choices=[("", _("Open")), *Loan.State.choices])
+    state = forms.ChoiceField(label=_("State"), required=False, choices=[("", _("Not ended")), *Loan.State.choices])
     currency = forms.ChoiceField(label=_("Currency"), required=False, choices=[("", _("All")), *Currency.choices])
     search = forms.CharField(label=_("Number, name or e-mail"), required=False, max_length=80)
 

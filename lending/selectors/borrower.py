@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
@@ -177,6 +177,9 @@ def _trigger_price(position: Position, threshold: int) -> Money | None:
     return Money(price, position.currency).truncated()
 
 
+_TYPED_UNITS: Final = {"BTC": 1, "ETH": 10**12}
+
+
 def _top_ups(loan: Loan, position: Position, valuation: Valuation | None) -> Iterable[TopUp]:
     """For each target not reached yet: how much bitcoin, or how much ether, reaches it."""
     if valuation is None or position.debt <= 0:
@@ -188,7 +191,10 @@ def _top_ups(loan: Loan, position: Position, valuation: Valuation | None) -> Ite
         missing = EXACT.divide(owed, Decimal(BPS)) - valuation.worth
         for asset, price in _prices(loan).items():
             units = EXACT.divide(missing, price)
-            yield TopUp(target, asset, int(EXACT.scaleb(units, ASSET_DIGITS[asset])) + 1)
+            exact = int(EXACT.scaleb(units, ASSET_DIGITS[asset])) + 1
+            # Rounded up to what people type: a satoshi, a millionth of an ether.
+            step = _TYPED_UNITS[asset]
+            yield TopUp(target, asset, -(-exact // step) * step)
 
 
 def _prices(loan: Loan) -> dict[str, Decimal]:

@@ -23,6 +23,7 @@ import requests
 from portal.demo.layout import ROOT, Layout
 from portal.demo.papers import sample_identity_card
 from portal.demo.people import BY_KEY
+from portal.demo.smoke_loan import LoanStory
 from portal.demo.visitor import Page, Unexpected, Visitor
 
 EMAIL = "deguchi@investor.example"
@@ -123,6 +124,7 @@ class Smoke:
         self.bad_transfers_are_refused()
         self.transfer_goes_through()
         self.theft_is_refused()
+        LoanStory(self).run()
         self.records_hold()
 
     def person(self, key: str) -> Visitor:

@@ -88,11 +88,13 @@ class LoanStory:
         self.until(what, look, seconds=seconds)
 
     def coverage(self) -> Decimal:
-        """The coverage the borrower's page shows, in percent."""
+        """The coverage the borrower's page shows, in percent; endless while a jump of the price is not confirmed."""
         page = self.own()
         found = re.search(r'<div class="gauge">\s*<p><strong class="num">([\d,.]+)%', page.body)
-        self.expect(found, "the page shows the coverage", page)
-        return Decimal(found.group(1).replace(",", "")) if found else Decimal(0)
+        self.expect(
+            found or "No reliable price" in page.text, "the page shows the coverage, or that there is none", page
+        )
+        return Decimal(found.group(1).replace(",", "")) if found else Decimal("Infinity")
 
     def opens_pdf(self, page: Page, words: str) -> None:
         """The newest document of the kind opens as a PDF."""

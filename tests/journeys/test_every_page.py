@@ -16,7 +16,7 @@ from tests.journeys.conftest import Person
 
 pytestmark = pytest.mark.browser
 
-ROLES = ["", "investor_a", "investor_c", "thief", "officer_1", "issuer_1", "administrator", "auditor"]
+ROLES = ["", "investor_a", "investor_c", "thief", "officer_1", "issuer_1", "loan_officer_1", "administrator", "auditor"]
 #: Pages of one kind differ by number only; a few of each are enough.
 _PER_KIND = 2
 _LIMIT = 90
