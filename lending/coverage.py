@@ -47,6 +47,13 @@ def reaches(*, worth: Decimal, debt: int, currency: str, bps: int) -> bool:
     return EXACT.multiply(worth, Decimal(BPS)) >= EXACT.multiply(from_minor(debt, currency), Decimal(bps))
 
 
+def falls_to(*, worth: Decimal, debt: int, currency: str, bps: int) -> bool:
+    """True if `worth` is at most `bps` of `debt` minor units: a reminder or a sale is due. Without debt never."""
+    if debt <= 0:
+        return False
+    return EXACT.multiply(worth, Decimal(BPS)) <= EXACT.multiply(from_minor(debt, currency), Decimal(bps))
+
+
 def coverage_bps(*, worth: Decimal, debt: int, currency: str) -> int | None:
     """Coverage for people to read, cut to whole basis points; None without debt. Verdicts use `reaches`."""
     if debt <= 0:
