@@ -203,11 +203,17 @@ def _prices(loan: Loan) -> dict[str, Decimal]:
 
 
 def chart_of(standing: Standing) -> list[tuple[int, Decimal]]:
-    """Coverage in percent if all prices moved together, from half to one and a half of now: (price in percent, coverage)."""
+    """Coverage in percent if all prices moved together, from 40 to 150 % of now: (price in percent, coverage)."""
     reached = standing.coverage_bps
     if reached is None:
         return []
     return [(part, Decimal(reached) * part / 100 / 100) for part in range(40, 155, 5)]
+
+
+def marks_of(loan: Loan) -> list[int]:
+    """The coverages in percent that decide, from the loan's terms: draw from, call below, sell from."""
+    terms = loan.terms
+    return [bps // 100 for bps in (terms.origination_bps, terms.call_bps, terms.sale_bps)]
 
 
 # --- what belongs to a loan ----------------------------------------------------------------------------------------

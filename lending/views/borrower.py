@@ -97,6 +97,7 @@ def _context(loan: Loan) -> dict[str, Any]:
         "room": selectors.draw_room(loan) if loan.state in (State.COLLATERAL_PENDING, State.ACTIVE) else None,
         "proof": _proof(loan),
         "chart": selectors.chart_of(standing),
+        "chart_marks": selectors.marks_of(loan),
         "takes_collateral": loan.state in Loan.TAKES_COLLATERAL,
         "can_draw": loan.state in (State.COLLATERAL_PENDING, State.ACTIVE),
         "can_cancel": loan.state in (State.APPLIED, State.APPROVED, State.COLLATERAL_PENDING),

@@ -170,6 +170,7 @@ def _case_page(request: HttpRequest, loan: Loan, **bound: Any) -> HttpResponse:
         "documents": loan.documents.order_by("-id"),
         "surplus": loan_selectors.surplus_owed(loan),
         "chart": loan_selectors.chart_of(standing),
+        "chart_marks": loan_selectors.marks_of(loan),
         "history": AuditEntry.objects.filter(subject_type="lending.loan", subject_id=str(loan.pk)).order_by(
             "-sequence"
         )[:50],

@@ -16,6 +16,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext, pgettext
 
+from portal import charts
 from portal.idempotency import FIELD, new_token
 from portal.models import Role
 from portal.money import MINOR_DIGITS, Money
@@ -289,28 +290,9 @@ def percent(value: Any) -> str:
 
 
 @register.simple_tag
-def chart_points(data: Any, width: int = 640, height: int = 200) -> dict[str, Any]:
-    """A line through `data` (pairs of label and number), scaled into the drawing; empty without two points."""
-    values = [_decimal(value) for _, value in data or ()]
-    if len(values) < 2:
-        return {}
-    low, high = min(values), max(values)
-    span = (high - low) or Decimal(1)
-    step = Decimal(width) / (len(values) - 1)
-    points = [
-        f"{index * step:.1f},{height - 24 - (v - low) / span * (height - 40):.1f}" for index, v in enumerate(values)
-    ]
-    return {
-        "line": " ".join(points),
-        "area": f"0,{height - 24} {' '.join(points)} {width},{height - 24}",
-        "low": low,
-        "high": high,
-        "first": data[0][0],
-        "last": data[-1][0],
-        "width": width,
-        "height": height,
-        "base": height - 24,
-    }
+def chart_drawing(data: Any, marks: Any = (), bars: Any = "") -> dict[str, Any]:
+    """Where the parts of the chart of `data` stand; empty when there is too little to draw."""
+    return charts.draw(list(data or ()), marks=list(marks or ()), bars=bool(bars))
 
 
 @register.filter

@@ -11,7 +11,7 @@ from django.template import engines
 from django.utils import translation
 from django_cotton.compiler_regex import CottonCompiler
 
-from portal.templatetags.musubi import browser, chart_points
+from portal.templatetags.musubi import browser, chart_drawing
 from portal.views.styleguide import sample_context
 
 ELEMENTS = [
@@ -136,7 +136,7 @@ def test_names_typed_by_people_are_escaped():
 
 @pytest.mark.parametrize("data", [[], [("a", 1)], [("a", 5), ("b", 5)], [("a", 1), ("b", 3), ("c", 2)]])
 def test_a_chart_is_drawn_from_two_points_on(data):
-    assert bool(chart_points(data)) == (len(data) >= 2)
+    assert bool(chart_drawing(data)) == (len(data) >= 2)
 
 
 @pytest.mark.parametrize(

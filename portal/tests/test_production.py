@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 
-def test_production_ignores_the_demos_switches() -> None:
+def in_production(*names: str) -> list[str]:
+    """What the production settings say under these names, in a process of their own; the environment asks for the demo."""
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "portal.settings.production",
         "SECRET_KEY": "test-only",
@@ -17,6 +18,19 @@ def test_production_ignores_the_demos_switches() -> None:
         "DEMO": "1",
         "DEMO_SIGNS_FOR_OFFICERS": "1",
     }
-    code = "from django.conf import settings; print(settings.DEMO, settings.DEMO_SIGNS_FOR_OFFICERS)"
+    code = f"from django.conf import settings; print(*(getattr(settings, name) for name in {names}), sep='|')"
     answer = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert answer.stdout.split() == ["False", "False"]
+    return answer.stdout.strip().split("|")
+
+
+def test_production_ignores_the_demos_switches() -> None:
+    assert in_production("DEMO", "DEMO_SIGNS_FOR_OFFICERS") == ["False", "False"]
+
+
+def test_production_speaks_https_only_and_its_cookies_and_files_stay_what_they_are() -> None:
+    switches = ["SECURE_SSL_REDIRECT", "SECURE_HSTS_INCLUDE_SUBDOMAINS", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"]
+    switches += ["SESSION_COOKIE_HTTPONLY", "SECURE_CONTENT_TYPE_NOSNIFF"]
+    assert in_production(*switches) == ["True"] * len(switches)
+    (seconds,) = in_production("SECURE_HSTS_SECONDS")
+    assert int(seconds) >= 31_536_000
+    assert in_production("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME") == ["__Host-sessionid", "__Host-csrftoken"]

@@ -82,6 +82,10 @@ def sample_context() -> dict[str, Any]:
             head=19_482_120, finalized=19_482_050, indexed=19_482_119, indexed_at=now, node_is_up=True
         ),
         "chart": [("6/1", 212), ("6/2", 208), ("6/3", 190), ("6/4", 194), ("6/5", 171), ("6/6", 183), ("6/7", 205)],
+        "chart_marks": [200, 150, 120],
+        "chart_two": [("6/1", 212, 180), ("6/2", 208, 195), ("6/3", 190, 201)],
+        "chart_names": ["BTC", "ETH"],
+        "chart_none": [],
         "icon_names": sorted(ICONS),
         "tones": ["neutral", "info", "good", "warn", "bad"],
     }
