@@ -5,8 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from django import forms
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
 
 from portal.demo import market
 
@@ -20,7 +19,7 @@ class MarketForm(forms.Form):
     address = forms.CharField(required=False, max_length=100)
     percent = forms.IntegerField(required=False, min_value=1, max_value=90)
 
-    def carry_out(self) -> str | Promise:
+    def carry_out(self) -> str:
         """Do it; what happened, in words. Raises `market.MarketRefused`, and ValueError for what is no amount."""
         data = self.cleaned_data
         step, asset, amount = data["step"], data["asset"], data["amount"] or Decimal(0)
