@@ -21,7 +21,7 @@ from portal.demo import drill_picture, drill_runs, market
 from portal.demo.forms import MarketForm
 from portal.demo.mail import sent_mail
 from portal.demo.people import BY_KEY, PEOPLE, current_code, password, seconds_left, stranger_address
-from portal.models import User
+from portal.models import Role, User
 
 View = Callable[[HttpRequest], HttpResponse]
 
@@ -109,13 +109,14 @@ def drills(request: HttpRequest) -> HttpResponse:
 
     choices = [(code, wording.title(code), wording.must_end(code)) for code in drill_runs.REHEARSED]
     live = [choice for choice in choices if choice[0] in drill_runs.LIVE]
-    return render(request, "demo/drills.html", {"live": live, "choices": choices, **_drill_shown()})
+    context = {"live": live, "choices": choices, "opens_desk": _opens_desk(request), **_drill_shown()}
+    return render(request, "demo/drills.html", context)
 
 
 @demo_only
 def drill_state(request: HttpRequest) -> HttpResponse:
     """The running drill alone, polled while it runs; 286 tells htmx to stop. Nothing new: 204, and the place is kept."""
-    shown = _drill_shown()
+    shown = {**_drill_shown(), "opens_desk": _opens_desk(request)}
     run = shown["run"]
     if run is not None and run.is_running and request.GET.get("seen") == shown["seen"]:
         return HttpResponse(status=204)
@@ -126,6 +127,14 @@ def _drill_shown() -> dict[str, Any]:
     run = drill_runs.current()
     seen = f"{run.began}:{run.mode}:{len(run.steps)}:{run.result is not None}" if run else ""
     return {"run": run, "seen": seen, "picture": drill_picture.picture_of(run) if run else None, "people": BY_KEY}
+
+
+def _opens_desk(request: HttpRequest) -> bool:
+    """False for who is signed in as somebody to whom the incident desk is closed: their link would lead to a refusal."""
+    user = request.user
+    return not isinstance(user, User) or any(
+        user.has_role(role) for role in (Role.ADMINISTRATOR, Role.KYC_OFFICER, Role.AUDITOR)
+    )
 
 
 @never_cache
