@@ -12,10 +12,12 @@ class LendingConfig(AppConfig):
         from lending.defaults import ensure_first_terms
         from lending.prices.defaults import ensure_price_rules
         from lending.services.calls import close_call, judge_improvement
+        from lending.services.collateral.closing import return_what_is_left
 
         wiring.connect()
         post_migrate.connect(ensure_price_rules, sender=self, dispatch_uid="lending.price_rules")
         post_migrate.connect(ensure_first_terms, sender=self, dispatch_uid="lending.first_terms")
         hooks.improved(judge_improvement)
         hooks.repaid(close_call)
+        hooks.repaid(return_what_is_left)
         notice_kinds.connect()

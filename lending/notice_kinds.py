@@ -76,9 +76,22 @@ KINDS: Final = (
     _kind(
         "repaid",
         _("Your loan is repaid"),
-        _("Nothing is owed any more. You can ask for your collateral back."),
+        _(
+            "Nothing is owed any more. What is left of your collateral goes back to your return address after two checks."
+        ),
         _LOAN,
         tone="good",
+    ),
+    _kind(
+        "collateral_waits",
+        _("Your collateral waits for you"),
+        _(
+            "We could not ask it back for you. Register a return address, then ask for your collateral on the loan’s page."
+        ),
+        _LOAN,
+        (_("Asset"), "asset"),
+        tone="warn",
+        page="lending:loans",
     ),
     _kind(
         "first",
