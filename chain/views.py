@@ -17,7 +17,7 @@ from chain import selectors, services
 from chain.forms import ReasonForm
 from chain.models import ChainTransaction, Incident, Signer
 from chain.templatetags.chain_pages import timeline_version
-from portal.access import auditor_may_read, role_required, signed_in
+from portal.access import auditor_may_read, role_required, signed_in, value_action
 from portal.exceptions import DomainError
 from portal.models import Role, User
 
@@ -75,6 +75,7 @@ def transaction_timeline(request: HttpRequest, transaction_id: int) -> HttpRespo
 
 @require_POST
 @role_required(Role.ADMINISTRATOR)
+@value_action
 def cancel_transaction(request: HttpRequest, transaction_id: int) -> HttpResponse:
     """Ask that a transaction not happen; what is mined decides."""
     return _act(
@@ -124,6 +125,7 @@ def close_incident(request: HttpRequest, incident_id: int) -> HttpResponse:
 
 @require_POST
 @role_required(Role.ADMINISTRATOR)
+@value_action
 def resume_signer(request: HttpRequest, signer_id: int) -> HttpResponse:
     """Let a halted signer sign again."""
     get_object_or_404(Signer, pk=signer_id)

@@ -99,6 +99,13 @@ def wallet_by_address(address: str) -> Wallet | None:
     return Wallet.objects.filter(address=address).select_related("signer", "user").first()
 
 
+def wallet_keepers(addresses: Iterable[str]) -> dict[str, str]:
+    """Who keeps the key of each wallet, in words for staff, by address (one query)."""
+    rows = Wallet.objects.filter(address__in=set(addresses)).values_list("address", "kind")
+    words = {Wallet.Kind.CUSTODY: _("Key kept here"), Wallet.Kind.OWN: _("Key kept by the holder")}
+    return {address: str(words[Wallet.Kind(kind)]) for address, kind in rows}
+
+
 def people_by_address(addresses: Iterable[str]) -> dict[str, Person]:
     """Names behind addresses, for staff pages; unknown addresses are left out (one query)."""
     wallets = Wallet.objects.filter(address__in=set(addresses)).select_related("user", "user__party")

@@ -127,4 +127,5 @@ def value_action(view: View) -> View:
             return _confirm_second_factor(request)
         return view(request, *args, **kwargs)
 
+    guarded.moves_value = True  # type: ignore[attr-defined]
     return guarded

@@ -7,6 +7,7 @@ from typing import Final
 
 from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value, yield_hotp_counters_from_time
 from django.contrib.auth.models import Group
@@ -36,11 +37,22 @@ def sign_in(user: User, *, fresh: bool = True, method: str = "mfa") -> Client:
     """A browser in which `user` is signed in; `fresh`: they used their second factor (or `method`) just now."""
     client = Client()
     client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    note_sign_in(client, user, fresh=fresh, method=method)
+    return client
+
+
+def use_second_factor(client: Client, user: User) -> None:
+    """In a browser in which `user` is signed in, as if their authenticator app had just been used."""
+    if not Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists():
+        TOTP.activate(user, SECRET)
+    note_sign_in(client, user)
+
+
+def note_sign_in(client: Client, user: User, *, fresh: bool = True, method: str = "mfa") -> None:
     session = client.session
     session[AUTHENTICATION_METHODS_SESSION_KEY] = [{"method": method, "at": time.time() - (0 if fresh else 3600)}]
     session[f"{AUTHENTICATION_METHODS_SESSION_KEY}_user"] = str(user.pk)
     session.save()
-    return client
 
 
 def code_now() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from chain.exceptions import InvalidAddress
 from chain.gateway import parse_address
+from kyc.models import Wallet
 from portal.models import User
 from portal.money import MINOR_DIGITS, Money
 from portal.units import InvalidAmount, parse_units
@@ -187,8 +188,28 @@ STATEMENTS = {
 }
 
 
-class SubscribeForm(forms.Form):
-    """How many units, and one tick per statement."""
+class ChosenWalletForm(forms.Form):
+    """Asks which of several wallets; whoever has only one is not asked."""
+
+    def __init__(self, *args: Any, wallets: Sequence[Wallet] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._wallets = [str(wallet.address) for wallet in wallets]
+        choices = [(str(wallet.address), f"{wallet.get_kind_display()} · {wallet.address}") for wallet in wallets]
+        if len(choices) > 1:
+            self.fields["wallet"] = forms.ChoiceField(
+                label=_("Into which of your wallets"),
+                choices=choices,
+                initial=choices[0][0],
+                widget=forms.RadioSelect,
+            )
+
+    def wallet(self) -> str:
+        """The address that was chosen, or the only one; "" for a person without any, whom the service refuses."""
+        return str(self.cleaned_data.get("wallet", "")) or next(iter(self._wallets), "")
+
+
+class SubscribeForm(ChosenWalletForm):
+    """How many units, into which wallet, and one tick per statement."""
 
     def __init__(self, *args: Any, security: Security, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -256,7 +277,7 @@ class AddressFileForm(forms.Form):
         return content
 
 
-class ReceiveForm(forms.Form):
+class ReceiveForm(ChosenWalletForm):
     isin = forms.CharField(
         label=_("ISIN of the security"), max_length=12, help_text=_("Ask whoever wants to pass it on to you.")
     )

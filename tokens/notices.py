@@ -87,6 +87,18 @@ KINDS: Final = (
         action=_("Look at the transfer"),
     ),
     _kind(
+        "recipient_added",
+        _("A recipient was added to your address book"),
+        _("A recipient was added to your address book"),
+        _(
+            "A recipient was saved in your address book: %(label)s, %(address)s. You can send to them after the waiting"
+            " time. If it was not you, remove them, sign out everywhere, change your password and tell us at once."
+        ),
+        security=True,
+        tone="warn",
+        page="tokens:address-book",
+    ),
+    _kind(
         "recovery_announced",
         _("Your units are to move to another wallet"),
         _("Recovery announced: %(security)s"),

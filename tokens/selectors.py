@@ -11,8 +11,9 @@ from decimal import Decimal
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from chain.selectors import balances_for, chain_status, holders_of, movements_for, token_state
-from chain.types import BalanceView, ChainStatus, MovementView
+from chain.selectors import balances_for, chain_status, holders_of, movements_for, sbts_for, token_state
+from chain.types import BalanceView, ChainStatus, MovementView, Standing
+from kyc.models import Wallet
 from kyc.selectors import names_by_user, people_by_address, wallets_for
 from portal.exports import safe_cell
 from portal.models import User
@@ -48,6 +49,7 @@ __all__ = [
     "admission_requests_open",
     "admissions_for",
     "board_for",
+    "effective_wallets",
     "history_csv",
     "history_for",
     "holders_csv",
@@ -381,6 +383,13 @@ def admission_requests_open(security: Security | None = None) -> QuerySet[Admiss
     if security is not None:
         rows = rows.filter(security=security)
     return rows.select_related("security", "user", "transaction").order_by("id")
+
+
+def effective_wallets(user: User) -> list[Wallet]:
+    """The person's wallets that securities can go to, primary first: those whose SBT is effective."""
+    wallets = wallets_for(user)
+    tokens = sbts_for([wallet.address for wallet in wallets])
+    return [row for row in wallets if row.address in tokens and tokens[row.address].standing is Standing.EFFECTIVE]
 
 
 def admissions_for(user: User) -> QuerySet[AdmissionRequest]:

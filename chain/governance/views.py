@@ -82,6 +82,7 @@ def proposal(request: HttpRequest, proposal_id: int) -> HttpResponse:
 
 @require_POST
 @role_required(Role.ADMINISTRATOR)
+@value_action
 def sign(request: HttpRequest, proposal_id: int) -> HttpResponse:
     """Take a signature. Whose key made it decides, not who hands it in."""
     form = SignatureForm(request.POST)

@@ -15,6 +15,7 @@ from django.utils import timezone
 from chain.models import Attempt, Block, ChainTransaction, Contract, Cursor, EventLog, Incident, Signer
 from chain.registry import visibility
 from portal.models import AuditEntry, Role, User
+from portal.testing import use_second_factor
 
 pytestmark = pytest.mark.django_db
 State = ChainTransaction.State
@@ -35,6 +36,7 @@ def person(email: str, role: Role | None = None) -> User:
 def signed_in(user: User) -> Client:
     client = Client(headers={"accept-language": "en"})
     client.force_login(user)
+    use_second_factor(client, user)
     return client
 
 

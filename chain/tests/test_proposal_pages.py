@@ -31,9 +31,8 @@ def proposal(platform, settings):
 
 
 @pytest.fixture
-def administrator(client):
-    client.force_login(make_person("admin@musubi.example", role=Role.ADMINISTRATOR, second_factor=True))
-    return client
+def administrator(db):
+    return sign_in(make_person("admin@musubi.example", role=Role.ADMINISTRATOR, second_factor=True))
 
 
 def test_an_officer_finds_the_proposal_its_payload_and_who_must_still_sign(administrator, proposal):
@@ -162,8 +161,11 @@ def test_only_administrators_end_proposals(proposal, role, what):
     assert proposal.state == "collecting"
 
 
-def test_the_second_factor_is_asked_before_a_proposal_ends(administrator, proposal):
-    answer = administrator.post(f"/chain/proposals/{proposal.pk}/withdraw/", {"reason": "x"})
+@pytest.mark.parametrize("step", ["withdraw", "cancel", "sign"])
+def test_the_second_factor_is_asked_before_a_proposal_is_signed_or_ends(proposal, step):
+    administrator = make_person("admin@musubi.example", role=Role.ADMINISTRATOR, second_factor=True)
+    browser = sign_in(administrator, fresh=False)
+    answer = browser.post(f"/chain/proposals/{proposal.pk}/{step}/", {"reason": "x", "signature": "0x"})
     assert "reauthenticate" in answer.url
     proposal.refresh_from_db()
     assert proposal.state == "collecting"

@@ -9,6 +9,7 @@ from django.urls import reverse
 from kyc import services
 from kyc.models import Application, Evidence
 from kyc.tests.conftest import pdf
+from portal.testing import use_second_factor
 
 pytestmark = pytest.mark.django_db
 
@@ -21,11 +22,9 @@ def as_staff(client: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
 def sign_in(client: Client, user, language: str = "en") -> Client:
     user.language = language
     user.save()
-    if user.roles:
-        from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
-
-        TOTP.activate(user, generate_totp_secret())
     client.force_login(user)
+    if user.roles:
+        use_second_factor(client, user)
     return client
 
 

@@ -32,7 +32,7 @@ from kyc.models import Application, AttestationRecord, Evidence, OfficerKey, Scr
 from kyc.progress import latest_step
 from kyc.selectors import COUNT_CAP, QueueFilter
 from kyc.services.attestations import as_attestation
-from portal.access import auditor_may_read, role_required
+from portal.access import auditor_may_read, role_required, value_action
 from portal.exceptions import DomainError
 from portal.models import AuditEntry, Role, User
 
@@ -267,6 +267,7 @@ def case_confirm(request: HttpRequest, application_id: int) -> HttpResponse:
 
 @require_POST
 @officer_only
+@value_action
 def case_attest(request: HttpRequest, application_id: int) -> HttpResponse:
     """Sign with the key held here (demo); the token is asked for at once."""
     officer = _officer(request)
@@ -280,6 +281,7 @@ def case_attest(request: HttpRequest, application_id: int) -> HttpResponse:
 
 @require_POST
 @officer_only
+@value_action
 def case_retry(request: HttpRequest, application_id: int) -> HttpResponse:
     officer = _officer(request)
     return _do(
@@ -315,6 +317,7 @@ def _prepare(request: HttpRequest, application_id: int) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @officer_only
+@value_action
 @never_cache
 def attestation_sign(request: HttpRequest, attestation_id: int) -> HttpResponse:
     """What to sign (EIP-712), in words and in full, and a place for the signature."""
@@ -394,6 +397,7 @@ _LIFECYCLE = {"suspend": services.suspend, "reinstate": services.reinstate, "rev
 
 @require_POST
 @officer_only
+@value_action
 def case_lifecycle(request: HttpRequest, application_id: int, step: str) -> HttpResponse:
     """Suspend, reinstate or revoke, with a reason."""
     officer, reason = _officer(request), request.POST.get("reason", "")
@@ -407,6 +411,7 @@ def case_lifecycle(request: HttpRequest, application_id: int, step: str) -> Http
 
 @require_POST
 @officer_only
+@value_action
 def case_renew(request: HttpRequest, application_id: int) -> HttpResponse:
     """Renew with the key held here; without one the officer signs in their own wallet."""
     officer = _officer(request)

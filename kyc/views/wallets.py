@@ -157,6 +157,7 @@ def wallet_request_sign(request: HttpRequest, request_id: int) -> HttpResponse:
 
 @require_POST
 @officer_only
+@value_action
 def wallet_request_attest(request: HttpRequest, request_id: int) -> HttpResponse:
     """Sign with the key held here (demo)."""
     return _decided(

@@ -272,14 +272,15 @@ class Smoke:
             page = investor.open(f"/tokens/subscriptions/{number}/subscribe/")
             form = page.form("units")
             values = {name: "on" for name in form.names if name.startswith("accept_")} | {"units": str(BOUGHT)}
-            page = investor.submit(form, values)
+            page = investor.confirm_identity(investor.submit(form, values))
             expect("subscribed" in states(page), "the subscription is recorded", page)
         with self.steps.step("the issuer books the payment"):
             page = issuer.open(f"/tokens/placement/{number}/")
-            page = issuer.submit(page.form("amount", "reference"), {"reference": "SMOKE-1"})
+            page = issuer.confirm_identity(issuer.submit(page.form("amount", "reference"), {"reference": "SMOKE-1"}))
             expect("paid" in states(page), "the payment is booked", page)
         with self.steps.step("the issuer allocates, admits and issues; the units become final"):
             page = issuer.submit(page.form("units", containing="/allocate/"), {"units": str(BOUGHT)})
+            page = issuer.confirm_identity(page)
             page = issuer.submit(page.form(containing="/issue/"))
             page = issuer.confirm_identity(page)
             until("the final allotment", lambda: "allotted" in states(issuer.open(f"/tokens/placement/{number}/")))

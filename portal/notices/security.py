@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from ipaddress import ip_address, ip_network
 from typing import Any, Final
 from uuid import uuid4
 
-from allauth.account.signals import email_changed, password_changed, password_reset, password_set
+from allauth.account.adapter import get_adapter
+from allauth.account.signals import email_changed, password_changed, password_reset, password_set, user_logged_in
 from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
 from django.dispatch import receiver
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -59,6 +64,20 @@ KINDS: Final = (
         "mfa_index",
     ),
     NoticeKind(
+        name="portal.new_sign_in",
+        group=_("Your account"),
+        label=_("Your account was signed in to from a new browser or place"),
+        subject=_("Your account was signed in to from a new browser or place"),
+        body=(
+            _("Somebody signed in to your account with a browser, or from a network, that we had not seen before."),
+            _NOT_YOU,
+        ),
+        facts=((_("When"), "at"), (_("Browser"), "browser"), (_("Network address"), "ip")),
+        security=True,
+        tone="warn",
+        page="usersessions_list",
+    ),
+    NoticeKind(
         name="portal.role_changed",
         group=_("Your account"),
         label=_("What you may do here was changed"),
@@ -79,6 +98,25 @@ def connect() -> None:
 def tell(user: User, kind: str, *, address: str = "", **params: Any) -> None:
     """Tell a person about something that just happened to their account; each time it happens is one notice."""
     notify(user=user, kind=f"portal.{kind}", key=uuid4(), params={"at": timezone.now(), **params}, address=address)
+
+
+@receiver(user_logged_in)
+def _signed_in(sender: Any, request: HttpRequest, user: User, **_: Any) -> None:
+    """Told once for each browser and network; the notice itself remembers that it was seen."""
+    browser = request.META.get("HTTP_USER_AGENT", "")[:200]
+    ip = str(get_adapter().get_client_ip(request) or "")
+    params = {"at": timezone.now(), "browser": browser or "—", "ip": ip or "—"}
+    notify(user=user, kind="portal.new_sign_in", key=_place(browser, ip), params=params)
+
+
+def _place(browser: str, ip: str) -> str:
+    """The same for one browser on one network: a new version of it or a neighbouring address is nothing new."""
+    try:
+        width = 24 if ip_address(ip).version == 4 else 48
+        network = str(ip_network(f"{ip}/{width}", strict=False))
+    except ValueError:
+        network = ip
+    return hashlib.sha256(f"{re.sub(r'[0-9.]+', '', browser)}|{network}".encode()).hexdigest()
 
 
 @receiver([password_changed, password_set, password_reset])

@@ -3,9 +3,12 @@
 from allauth.mfa.adapter import get_adapter
 from allauth.usersessions.models import UserSession
 from django.conf import settings
+from django.test import Client
 from django.urls import reverse
 
 from portal.models import AuditEntry
+from portal.notices.kinds import kind_named
+from portal.notices.models import Notice
 from portal.testing import PASSWORD, make_person
 
 
@@ -51,3 +54,30 @@ def test_a_passkey_is_bound_to_the_address_of_the_portal(rf):
 
     with context.request_context(rf.get("/", HTTP_HOST="elsewhere.example")):
         assert get_adapter().get_public_key_credential_rp_entity()["id"] == settings_host
+
+
+def test_a_new_browser_or_network_is_told_once_by_mail_and_cannot_be_turned_off(db):
+    user = make_person("a@example.jp")
+
+    def told_after(browser: str, ip: str) -> int:
+        client = Client(REMOTE_ADDR=ip, HTTP_USER_AGENT=browser)
+        client.post(reverse("account_login"), {"login": user.email, "password": PASSWORD})
+        return Notice.objects.filter(user=user, kind="portal.new_sign_in").count()
+
+    steps = [
+        ("Mozilla/5.0 Firefox/140.0", "192.0.2.7"),
+        ("Mozilla/5.0 Firefox/141.0", "192.0.2.99"),
+        ("Mozilla/5.0 Firefox/141.0", "203.0.113.5"),
+        ("Mozilla/5.0 Chrome/140.0", "192.0.2.7"),
+        ("Mozilla/5.0 Firefox/140.0", "192.0.2.7"),
+        ("Mozilla/5.0 Chrome/140.0", "2001:db8::1"),
+    ]
+    assert [told_after(*step) for step in steps] == [1, 1, 2, 3, 3, 4]
+    assert set(Notice.objects.filter(user=user).values_list("mail", flat=True)) == {Notice.Mail.WAITING}
+    assert kind_named("portal.new_sign_in").security
+
+
+def test_a_wrong_password_tells_nobody_of_a_sign_in(db, client):
+    user = make_person("a@example.jp")
+    client.post(reverse("account_login"), {"login": user.email, "password": "wrong horse"})
+    assert not Notice.objects.filter(user=user, kind="portal.new_sign_in").exists()

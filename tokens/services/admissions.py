@@ -24,10 +24,10 @@ State = AdmissionRequest.State
 SUBJECT: Final = "tokens.admission"
 
 
-def request_admission(*, security_id: int, actor: User) -> AdmissionRequest:
-    """Ask the issuer to admit the actor's primary wallet. An open request is returned as it is.
+def request_admission(*, security_id: int, actor: User, wallet: str = "") -> AdmissionRequest:
+    """Ask the issuer to admit the actor's wallet at `wallet` (default: the primary). An open request is returned as it is.
 
-    Raises `InvestorNotEligible` without an effective SBT, `AdmissionRefused` when already admitted or when the
+    Raises `InvestorNotEligible` for a wallet that is not theirs or has no effective SBT, `AdmissionRefused` when already admitted or when the
     security is not on the chain.
     """
     with transaction.atomic():
@@ -36,7 +36,7 @@ def request_admission(*, security_id: int, actor: User) -> AdmissionRequest:
             raise AdmissionRefused(
                 _("This security is not issued yet. Nothing was asked for."), code="tokens.admission.not_on_chain"
             )
-        wallet = require_effective_wallet(actor, security)
+        wallet = require_effective_wallet(actor, security, wallet)
         open_request = AdmissionRequest.objects.filter(
             security=security, wallet=wallet, state__in=AdmissionRequest.OPEN
         ).first()

@@ -17,7 +17,8 @@ from chain.models import ChainTransaction
 from chain.selectors import balances_for, sbt_for, signer_for_role
 from chain.services import enqueue
 from chain.types import Category, SignerRole, Standing
-from kyc.selectors import party_for, primary_wallet
+from kyc.models import Wallet
+from kyc.selectors import party_for, primary_wallet, wallets_for
 from portal import audit
 from portal.models import User
 from portal.money import MINOR_DIGITS, Money
@@ -140,8 +141,10 @@ def decline_invitation(*, subscription_id: int, actor: User) -> Subscription:
     return subscription
 
 
-def subscribe(*, subscription_id: int, actor: User, units: int, acknowledgements: Collection[str]) -> Subscription:
-    """INVITED → SUBSCRIBED for `units` base units, by the invited investor, into their primary wallet.
+def subscribe(
+    *, subscription_id: int, actor: User, units: int, acknowledgements: Collection[str], wallet: str = ""
+) -> Subscription:
+    """INVITED → SUBSCRIBED for `units` base units, by the invited investor, into their `wallet` (default: the primary).
 
     Raises `InvestorNotEligible` while their SBT is not effective, `SubscriptionRefused` for an amount outside lot
     and issue or for a statement that was not accepted.
@@ -160,7 +163,7 @@ def subscribe(*, subscription_id: int, actor: User, units: int, acknowledgements
                 code="tokens.subscription.not_acknowledged",
             )
         _require_amount(security, units)
-        subscription.wallet = require_effective_wallet(subscription.investor, security)
+        subscription.wallet = require_effective_wallet(subscription.investor, security, wallet)
         subscription.units = units
         subscription.acknowledgements = sorted(ACKNOWLEDGEMENTS)
         subscription.acknowledged_at = subscription.subscribed_at = timezone.now()
@@ -169,7 +172,7 @@ def subscribe(*, subscription_id: int, actor: User, units: int, acknowledgements
             State.SUBSCRIBED,
             actor,
             "subscribed",
-            data={"units": str(units)},
+            data={"units": str(units), "wallet": subscription.wallet},
             also=["wallet", "units", "acknowledgements", "acknowledged_at", "subscribed_at"],
         )
     return subscription
@@ -301,9 +304,12 @@ def issue_allotment(*, subscription_id: int, actor: User) -> Subscription:
     return subscription
 
 
-def require_effective_wallet(investor: User, security: Security) -> str:
-    """The address new units go to, if its SBT is effective and fits the placement; raises `InvestorNotEligible`."""
-    wallet = primary_wallet(investor)
+def require_effective_wallet(investor: User, security: Security, address: str = "") -> str:
+    """The address units are to go to: the person's wallet at `address` (default: the primary).
+
+    Raises `InvestorNotEligible` when it is not theirs, or its SBT is not effective or does not fit the placement.
+    """
+    wallet = _wallet_at(investor, address) if address else primary_wallet(investor)
     if wallet is None:
         raise InvestorNotEligible(
             _("Your identity is not verified yet, so you cannot subscribe. Finish the verification first."),
@@ -311,6 +317,16 @@ def require_effective_wallet(investor: User, security: Security) -> str:
         )
     require_standing(wallet.address, security)
     return str(wallet.address)
+
+
+def _wallet_at(investor: User, address: str) -> Wallet:
+    wallet = next((wallet for wallet in wallets_for(investor) if wallet.address == address), None)
+    if wallet is None:
+        raise InvestorNotEligible(
+            _("This wallet is not one of yours here. Nothing was changed. Choose another."),
+            code="tokens.investor.not_your_wallet",
+        )
+    return wallet
 
 
 def require_standing(address: str, security: Security) -> None:

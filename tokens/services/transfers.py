@@ -193,9 +193,9 @@ def save_address(*, actor: User, label: str, address: str) -> AddressBookEntry:
         if is_new:
             notify(
                 user=actor,
-                template="recipient_added",
-                context={"label": entry.label, "address": checked, "path": "/tokens/address-book/"},
-                dedupe_key=f"recipient:{entry.pk}",
+                kind="tokens.recipient_added",
+                params={"label": entry.label, "address": checked},
+                key=entry.pk,
             )
         audit.record(
             action="tokens.address_book.saved",

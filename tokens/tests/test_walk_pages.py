@@ -65,7 +65,7 @@ def test_a_placement_is_walked_by_issuer_and_investor(world, signed_in):
     assert b"Alice" in desk.get(url("placement", security.pk)).content
     desk.post(url("placement-invite", security.pk), {"investor": world.alice.pk})
     subscription = Subscription.objects.get()
-    browser = signed_in(world.alice)
+    browser = signed_in(world.alice, second_factor=True)
     assert b"Musubi Bond 1" in browser.get(url("subscriptions")).content
     assert browser.get(url("subscription-detail", subscription.pk)).status_code == 200
     accepted = {f"accept_{code}": "on" for code in services.ACKNOWLEDGEMENTS}

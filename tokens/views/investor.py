@@ -7,8 +7,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from chain.selectors import chain_status, sbt_for, transaction_timeline
-from chain.types import Standing
+from chain.selectors import chain_status, transaction_timeline
 from kyc.selectors import primary_wallet, wallet_by_address
 from portal.access import signed_in, value_action
 from portal.exceptions import DomainError
@@ -119,13 +118,14 @@ def subscription_status(request: HttpRequest, subscription_id: int) -> HttpRespo
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@signed_in
+@value_action
 def subscribe(request: HttpRequest, subscription_id: int) -> HttpResponse:
     subscription = _subscription_of(request, subscription_id)
     security = subscription.security
     if subscription.state != Subscription.State.INVITED:
         return redirect("tokens:subscription-detail", subscription.pk)
-    form = SubscribeForm(request.POST or None, security=security)
+    wallets = selectors.effective_wallets(person(request))
+    form = SubscribeForm(request.POST or None, security=security, wallets=wallets)
     if request.method == "POST" and form.is_valid():
         try:
             services.subscribe(
@@ -133,6 +133,7 @@ def subscribe(request: HttpRequest, subscription_id: int) -> HttpResponse:
                 actor=person(request),
                 units=form.cleaned_data["units"],
                 acknowledgements=form.acknowledgements(),
+                wallet=form.wallet(),
             )
         except DomainError as error:
             form.add_error(None, str(error.message))
@@ -197,21 +198,26 @@ def _subscription_context(subscription: Subscription) -> dict[str, object]:
 def receive(request: HttpRequest) -> HttpResponse:
     """One's own address to hand on, and asking to be admitted to a security by its ISIN."""
     user = person(request)
-    form = ReceiveForm(request.POST or None)
+    wallets = selectors.effective_wallets(user)
+    form = ReceiveForm(request.POST or None, wallets=wallets)
     if request.method == "POST" and form.is_valid():
         security = Security.objects.filter(isin=form.cleaned_data["isin"], state__in=Security.ON_CHAIN).first()
         if security is None:
             form.add_error("isin", _("There is no issued security with this ISIN. Nothing was asked for."))
         else:
             done = _("The issuer was asked. You see here when you are admitted.")
-            act(request, lambda: services.request_admission(security_id=security.pk, actor=user), done)
+            wallet = form.wallet()
+            act(
+                request,
+                lambda: services.request_admission(security_id=security.pk, actor=user, wallet=wallet),
+                done,
+            )
             return redirect("tokens:receive")
-    wallet = primary_wallet(user)
-    sbt = sbt_for(wallet.address) if wallet else None
     context = {
         "form": form,
-        "wallet": wallet,
-        "is_verified": sbt is not None and sbt.standing is Standing.EFFECTIVE,
+        "wallet": primary_wallet(user),
+        "wallets": wallets,
+        "is_verified": bool(wallets),
         "requests": selectors.admissions_for(user),
         "is_live": selectors.admissions_for(user)
         .filter(state__in=[AdmissionRequest.State.ADMITTING, AdmissionRequest.State.IN_BLOCK])

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from chain.selectors import chain_status, token_state, transaction_timeline
-from kyc.selectors import verified_parties
+from kyc.selectors import verified_parties, wallet_keepers
 from portal.access import role_required, value_action
 from portal.exceptions import DomainError
 from portal.idempotency import acts_once
@@ -210,6 +210,7 @@ def security_cancel(request: HttpRequest, security_id: int) -> HttpResponse:
 
 @require_POST
 @approvers
+@value_action
 def security_retry(request: HttpRequest, security_id: int) -> HttpResponse:
     return _action(request, security_id, services.retry_deployment, _("It is being tried again."))
 
@@ -327,6 +328,7 @@ def _plain(money: Any) -> str:
 
 @require_POST
 @issuers
+@value_action
 def payment_record(request: HttpRequest, subscription_id: int) -> HttpResponse:
     subscription = _subscription(subscription_id)
     form = PaymentForm(request.POST, currency=subscription.security.currency)
@@ -350,6 +352,7 @@ def payment_record(request: HttpRequest, subscription_id: int) -> HttpResponse:
 
 @require_POST
 @issuers
+@value_action
 def allocate(request: HttpRequest, subscription_id: int) -> HttpResponse:
     subscription = _subscription(subscription_id)
     form = AllocateForm(request.POST)
@@ -388,6 +391,7 @@ def admissions(request: HttpRequest) -> HttpResponse:
     context = {
         "requests": requests,
         "names": selectors.names_for(person(request), [row.wallet for row in requests]),
+        "kinds": wallet_keepers(row.wallet for row in requests),
         "is_issuer": person(request).has_role(Role.ISSUER),
         "reason_form": ReasonForm(),
     }
@@ -396,6 +400,7 @@ def admissions(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @issuers
+@value_action
 def admission_approve(request: HttpRequest, request_id: int) -> HttpResponse:
     act(
         request,
