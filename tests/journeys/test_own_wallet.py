@@ -93,6 +93,8 @@ def test_a_wallet_is_added_attested_and_signs_its_owner_in(
         officer.open("/kyc/wallet-requests/")
         expect(officer.page.locator("main")).to_contain_text(wallet.address)
         officer.page.locator("form[action*='/attest/'] button").first.click()
+        officer.page.wait_for_load_state()
+        confirm_if_asked(officer, demo)
         expect(page.locator("#wallets [data-state=effective]")).to_have_count(2, timeout=90_000)
 
     visitor = at_browser("", language="en")
