@@ -13,6 +13,7 @@ class LendingConfig(AppConfig):
         from lending.prices.defaults import ensure_price_rules
         from lending.services.calls import close_call, judge_improvement
         from lending.services.collateral.closing import return_what_is_left
+        from lending.services.sales import sell_to_repay
 
         wiring.connect()
         post_migrate.connect(ensure_price_rules, sender=self, dispatch_uid="lending.price_rules")
@@ -20,4 +21,5 @@ class LendingConfig(AppConfig):
         hooks.improved(judge_improvement)
         hooks.repaid(close_call)
         hooks.repaid(return_what_is_left)
+        hooks.repayment_from_collateral(sell_to_repay)
         notice_kinds.connect()

@@ -6,6 +6,7 @@ from typing import Final
 
 from chain.followups import followup, on_event, on_event_final, on_event_undone
 from chain.models import ChainTransaction, EventLog
+from lending.services import deliveries
 from lending.services.collateral import ether
 
 TX = ChainTransaction.State
@@ -40,6 +41,25 @@ def release_was_made(log: EventLog) -> None:
 @on_event_final("Released")
 def release_is_final(log: EventLog) -> None:
     ether.released(log, is_final=True)
+
+
+@on_event_final("Sold")
+def collateral_reached_the_exchange(log: EventLog) -> None:
+    number = int(log.args["saleId"], 16)
+    if number < 2**63:
+        deliveries.sold(
+            delivery_id=number,
+            account=log.args["account"],
+            wei=int(log.args["amount"]),
+            txid=log.transaction_hash,
+        )
+
+
+@followup("lending.sale_recorded")
+@followup("lending.sale_executed")
+def delivery_settled(transaction: ChainTransaction, state: str) -> None:
+    if state in _DEAD:
+        deliveries.vault_failed(delivery_id=int(transaction.subject.partition(":")[2]), code=transaction.error_code)
 
 
 @followup("lending.release_proposed")

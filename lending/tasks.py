@@ -9,6 +9,7 @@ from lending.services import (
     bitcoin,
     calls,
     collateral,
+    deliveries,
     documents,
     monitoring,
     prices,
@@ -29,6 +30,7 @@ def watch_bitcoin_task() -> None:
 def watch_ether_task() -> None:
     """Take up what the vault's events told while nobody listened."""
     ether.run_ether_sweep()
+    deliveries.follow_ether()
 
 
 @shared_task
@@ -89,3 +91,4 @@ def review_calls_task() -> None:
 def run_sales_task() -> None:
     """One step of every running sale."""
     sales.run_sales()
+    deliveries.watch_deliveries()

@@ -59,6 +59,7 @@ urlpatterns = [
     path("desk/write-offs/<int:write_off_id>/", desk.write_off_decide, name="write-off-decide"),
     path("desk/deposits/<int:deposit_id>/", desk.disposition, name="disposition"),
     path("desk/dispositions/<int:disposition_id>/", desk.disposition_confirm, name="disposition-confirm"),
+    path("desk/deliveries/<int:delivery_id>/", desk.delivery_act, name="delivery-act"),
     path("desk/withdrawals/<int:withdrawal_id>/", desk.withdrawal_decide, name="withdrawal-decide"),
     path("desk/withdrawals/<int:withdrawal_id>/prepare/", desk.psbt_prepare, name="psbt-prepare"),
     path("desk/withdrawals/<int:withdrawal_id>/psbt/", desk.psbt_file, name="psbt"),

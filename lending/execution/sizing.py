@@ -49,20 +49,26 @@ def next_slice(
     cost_bps: int,
     slice_limit: Decimal,
     close_out_below: Decimal,
+    repay: Decimal | None = None,
 ) -> Slice | None:
     """The next slice, or None when the target is reached or nothing is left.
 
     Of two assets the one that is worth more in this loan goes first (bitcoin when equal): it moves the price least for
     its size, and the loan is left less lopsided. A slice is worth at most `slice_limit`. If less than `close_out_below`
     of an asset would remain, it goes along; nor is less than that sold, or the last yen would be sold for in ever smaller
-    slices whenever the market takes more than was expected. Rounded up to a whole base unit, so the target is met and not just missed.
+    slices whenever the market takes more than was expected. With `repay` just that much money is wanted, after costs,
+    whatever the target says; then nothing more is sold along. Rounded up to a whole base unit, so the target is met and not just missed.
     """
     values = {
         asset: EXACT.multiply(EXACT.scaleb(Decimal(units), -ASSET_DIGITS[asset]), prices[asset])
         for asset, units in holdings.items()
         if units
     }
-    wanted = worth_to_sell(worth=sum(values.values(), Decimal(0)), debt=debt, target_bps=target_bps, cost_bps=cost_bps)
+    worth = sum(values.values(), Decimal(0))
+    wanted = worth_to_sell(worth=worth, debt=debt, target_bps=target_bps, cost_bps=cost_bps)
+    if repay is not None:
+        wanted = min(worth, EXACT.divide(min(repay, debt), 1 - Decimal(cost_bps) / _BPS))
+        close_out_below = Decimal(0)
     if wanted <= 0 or not values:
         return None
     asset = max(values, key=lambda each: (values[each], each == "BTC"))

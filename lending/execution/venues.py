@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Any, Final, Protocol
 
 from django.conf import settings
@@ -36,6 +37,8 @@ class Ticket:
     asset: str
     units: int
     limit_price: Decimal
+    #: The exchange refuses it after this moment, whoever sends it: a worker that slept sells nothing late.
+    void_after: datetime | None = None
 
     @property
     def amount(self) -> Decimal:
@@ -77,23 +80,42 @@ class PaperVenue:
 
 
 class CcxtVenue:
-    """An exchange through ccxt that takes a client order id and looks orders up by it (Kraken)."""
+    """An exchange through ccxt that takes a client order id and looks orders up by it (Kraken).
+
+    Only the answer to placing an order can refuse it. Whatever goes wrong when it is looked up says nothing about it.
+    """
 
     def __init__(self, exchange: str, *, key: str, secret: str, base_url: str = "") -> None:
         from lending.prices.exchanges import new_client
 
         self.name = exchange
-        self._client = new_client(exchange, base_url, apiKey=key, secret=secret)
+        # ccxt keeps to the real exchange's rate; the simulator has none.
+        self._client = new_client(exchange, base_url, apiKey=key, secret=secret, enableRateLimit=not base_url)
 
     def place(self, ticket: Ticket) -> Outcome | None:
-        deadline = (datetime.now(UTC) + ORDER_LIFE).strftime("%Y-%m-%dT%H:%M:%SZ")
-        params = {"clientOrderId": ticket.client_order_id, "timeinforce": "IOC", "deadline": deadline}
-        self._call("create_order", ticket.symbol, "limit", "sell", str(ticket.amount), str(ticket.limit_price), params)
+        import ccxt
+
+        deadline = ticket.void_after or datetime.now(UTC) + ORDER_LIFE
+        params = {
+            "clientOrderId": ticket.client_order_id,
+            "timeinforce": "IOC",
+            "oflags": "fciq",  # its fee is taken from the money, not from the coins
+            "deadline": deadline.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        try:
+            self._call(
+                "create_order", ticket.symbol, "limit", "sell", str(ticket.amount), str(ticket.limit_price), params
+            )
+        except VenueUnavailable as error:
+            if isinstance(error.__cause__, (ccxt.InsufficientFunds, ccxt.InvalidOrder)):
+                raise OrderRefused(str(error)) from error
+            raise
         return self.find(ticket)
 
     def find(self, ticket: Ticket) -> Outcome | None:
         params = {"clientOrderId": ticket.client_order_id}
-        for where in ("fetch_closed_orders", "fetch_open_orders"):
+        # Open before closed: an order that ends between the two questions is seen by the second.
+        for where in ("fetch_open_orders", "fetch_closed_orders"):
             found = self._call(where, None, None, None, dict(params))
             mine = [o for o in found if isinstance(o, dict) and o.get("clientOrderId") == ticket.client_order_id]
             if len(mine) > 1:
@@ -107,8 +129,6 @@ class CcxtVenue:
 
         try:
             return getattr(self._client, method)(*args)
-        except (ccxt.InsufficientFunds, ccxt.InvalidOrder, ccxt.AuthenticationError) as error:
-            raise OrderRefused(f"{type(error).__name__}: {error}"[:200]) from error
         except ccxt.BaseError as error:
             raise VenueUnavailable(f"{type(error).__name__}: {error}"[:200]) from error
         except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation) as error:
@@ -132,6 +152,7 @@ def judged(order: dict[str, Any], ticket: Ticket) -> Outcome:
         or units != units.to_integral_value()
         or cost < 0
         or not 0 <= fee <= cost
+        or (order.get("fee") or {}).get("currency") not in (None, ticket.symbol.partition("/")[2])
         or order.get("side") not in (None, "sell")
         or order.get("symbol") not in (None, ticket.symbol)
         or cost < EXACT.multiply(filled, ticket.limit_price) * Decimal("0.9999")
@@ -148,6 +169,10 @@ def venue(name: str = "") -> Venue:
     name = name or settings.SALE_VENUE
     if name == "paper":
         return PaperVenue()
-    return CcxtVenue(
-        name, key=settings.SALE_API_KEY, secret=settings.SALE_API_SECRET, base_url=settings.EXCHANGE_SIMULATOR_URL
-    )
+    return _exchange(name, settings.SALE_API_KEY, settings.SALE_API_SECRET, settings.EXCHANGE_SIMULATOR_URL)
+
+
+@cache
+def _exchange(name: str, key: str, secret: str, base_url: str) -> CcxtVenue:
+    """One client per process: it remembers the markets and counts its nonces up."""
+    return CcxtVenue(name, key=key, secret=secret, base_url=base_url)

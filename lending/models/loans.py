@@ -33,7 +33,8 @@ class Loan(models.Model):
         State.COLLATERAL_PENDING: {State.ACTIVE, State.CANCELLED},
         State.ACTIVE: {State.MARGIN_CALLED, State.IN_SALE, State.REPAID},
         State.MARGIN_CALLED: {State.ACTIVE, State.IN_SALE, State.REPAID},
-        State.IN_SALE: {State.ACTIVE, State.REPAID, State.SOLD_OUT},
+        # Back to a call only if one stayed open: its borrower asked to repay with collateral meanwhile.
+        State.IN_SALE: {State.ACTIVE, State.MARGIN_CALLED, State.REPAID, State.SOLD_OUT},
         # A shortfall is owed until it is paid or, with two people, given up.
         State.SOLD_OUT: {State.REPAID, State.WRITTEN_OFF},
         State.REPAID: set(),

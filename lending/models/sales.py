@@ -39,6 +39,7 @@ class Sale(models.Model):
         PRICE = "price", _("Coverage fell to the sale level")
         DEADLINE = "deadline", _("Deadline of a call passed")
         OFFICER = "officer", _("Decided by officers")
+        BORROWER = "borrower", _("Asked for by the borrower")
 
     class Pause(models.TextChoices):
         PRICE = "price", _("No accepted price")
@@ -57,6 +58,9 @@ class Sale(models.Model):
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.SELLING)
     pause = models.CharField(_("why it is paused"), max_length=10, choices=Pause.choices, blank=True)
     venue = models.CharField(_("where it is sold"), max_length=20, help_text="the execution back end")
+    repay = MoneyField(
+        _("amount to repay"), null=True, blank=True, help_text="asked for by the borrower; otherwise the target decides"
+    )
     target_bps = models.PositiveIntegerField()
     cost_bps = models.PositiveIntegerField(help_text="expected, with slippage")
     fee_bps = models.PositiveIntegerField(default=0, help_text="of the desk, from the proceeds")
@@ -74,6 +78,10 @@ class Sale(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["loan"], condition=Q(state__in=["selling", "paused"]), name="lending_sale_one_running"
+            ),
+            models.CheckConstraint(
+                condition=Q(cause="borrower", repay__gt=0) | (~Q(cause="borrower") & Q(repay__isnull=True)),
+                name="lending_sale_repay",
             ),
             models.CheckConstraint(
                 condition=Q(state="paused") & ~Q(pause="") | ~Q(state="paused") & Q(pause=""), name="lending_sale_pause"
@@ -123,7 +131,19 @@ class Delivery(models.Model):
     state = models.CharField(max_length=10, choices=State.choices, default=State.REQUESTED)
     reference = models.CharField(_("transaction"), max_length=80, blank=True)
     recorded_by = models.ForeignKey("portal.User", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    confirmed_by = models.ForeignKey("portal.User", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    transaction = models.ForeignKey(
+        "chain.ChainTransaction",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="of ether: the last call asked of the vault",
+    )
+    block_height = models.BigIntegerField(null=True, blank=True, help_text="of bitcoin: where it was last seen")
+    problem = models.CharField(max_length=200, blank=True)
     requested_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True, blank=True)
     arrived_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -1,4 +1,6 @@
-"""A simulator of exchanges' public tickers, for the demo and tests. It speaks the real exchanges' HTTP API as ccxt calls it.
+"""A simulator of exchanges, for the demo and tests: public tickers, and Kraken's orders (`execution.kraken_simulator`).
+
+It speaks the real exchanges' HTTP API as ccxt calls it.
 
 Nothing here is a price: an operator sets what it says, `POST /sim/prices {"BTC/JPY": "14000000"}`, and breaks single
 exchanges, `POST /sim/faults {"kraken": "hang" | "nonsense" | "error" | ""}`. Listens on loopback only.
@@ -18,6 +20,8 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
+
+from lending.execution.kraken_simulator import Down, NoAnswer, Orders
 
 START: Final = {
     "BTC/JPY": Decimal(15_000_000),
@@ -45,6 +49,11 @@ class Market:
     def __init__(self) -> None:
         self.prices = dict(START)
         self.faults: dict[str, str] = {}
+        self.orders = Orders(
+            lambda pair: Decimal(self.quote("kraken", pair)[0]),
+            lambda: self.faults.get("kraken/orders", ""),
+            _KRAKEN,
+        )
 
     def quote(self, exchange: str, pair: str) -> tuple[str, str, str]:
         """Best bid, best ask and last trade as text."""
@@ -188,7 +197,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(404, {"error": "no such market"})
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
+        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.startswith("/kraken/private/0/private/"):
+            self._private(self.path.rpartition("/")[2], raw.decode())
+            return
+        body = json.loads(raw or b"{}")
         if self.path == "/sim/prices":
             self.market.prices.update({pair: Decimal(str(value)) for pair, value in body.items() if pair in START})
         elif self.path == "/sim/faults":
@@ -197,6 +210,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, {})
             return
         self._send(200, {"ok": True})
+
+    def _private(self, method: str, body: str) -> None:
+        try:
+            self._send(200, self.market.orders.answer(method, body, self.headers))
+        except Down:
+            self.send_error(503)
+        except NoAnswer:
+            self.close_connection = True
 
     def _send(self, status: int, body: Any) -> None:
         data = json.dumps(body).encode()

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from django.core.paginator import Page, Paginator
 from django.db import connection
-from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from lending import coverage
 from lending.models import (
+    Delivery,
     Draw,
     Loan,
     MarginCall,
@@ -212,6 +213,16 @@ def calls_open() -> QuerySet[MarginCall]:
 def sales_running() -> QuerySet[Sale]:
     rows = Sale.objects.filter(state__in=Sale.RUNNING).select_related("loan__borrower__party")
     return rows.prefetch_related("orders", "deliveries").order_by("started_at")
+
+
+def deliveries_open() -> QuerySet[Delivery]:
+    """Collateral on its way to or from the exchange, and what failed and was not asked for again."""
+    later = Delivery.objects.filter(
+        sale=OuterRef("sale"), asset=OuterRef("asset"), direction=OuterRef("direction"), pk__gt=OuterRef("pk")
+    )
+    failed = Q(state=Delivery.State.FAILED, sale__state__in=Sale.RUNNING) & ~Exists(later)
+    rows = Delivery.objects.filter(Q(state__in=[Delivery.State.REQUESTED, Delivery.State.SENT]) | failed)
+    return rows.select_related("sale__loan").order_by("id")
 
 
 def loans_to_approve() -> QuerySet[Loan]:

@@ -60,12 +60,15 @@ def run_bitcoin_sweep() -> bool:
 
 
 def _swept_calmly(service: Esplora) -> bool:
+    from lending.services.deliveries import follow_bitcoin
+
     try:
         tip = service.tip_height()
         watch_open(service, tip)
         _watch_addresses(service, tip)
         advance_deposits()
         follow_withdrawals(service, tip)
+        follow_bitcoin(service, tip)
     except (EsploraUnavailable, EsploraNonsense) as error:
         logger.warning("bitcoin sweep: %s %s", error, error.detail)
         open_incident(kind=_AWAY, detail=f"Bitcoin cannot be watched: {error.detail}", dedupe_key=_AWAY)

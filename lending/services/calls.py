@@ -133,11 +133,16 @@ def _sell(loan: Loan, breach: Breach) -> bool:
     """The sale level overrides an open call, whatever its deadline."""
     if loan.state not in (Loan.State.ACTIVE, Loan.State.MARGIN_CALLED):
         return False
+    end_call_by_sale(loan)
+    sales.start_sale(loan=loan, breach=breach, cause="price")
+    return True
+
+
+def end_call_by_sale(loan: Loan) -> None:
+    """OPEN → OVERRIDDEN on the locked loan, if a call is open: the collateral is sold whatever its deadline."""
     call = MarginCall.objects.select_for_update().filter(loan=loan, state=MarginCall.State.OPEN).first()
     if call is not None:
         _end(call, MarginCall.State.OVERRIDDEN, by="sale")
-    sales.start_sale(loan=loan, breach=breach, cause="price")
-    return True
 
 
 def _cure(loan: Loan, breach: Breach) -> bool:
@@ -234,8 +239,8 @@ def review_calls(*, now: datetime | None = None) -> int:
 def _review(call_id: int, now: datetime) -> bool:
     loan = locked_loan(MarginCall.objects.values_list("loan_id", flat=True).get(pk=call_id))
     call = MarginCall.objects.select_for_update().get(pk=call_id)
-    if call.state != MarginCall.State.OPEN:
-        return False
+    if call.state != MarginCall.State.OPEN or loan.state != Loan.State.MARGIN_CALLED:
+        return False  # in a sale that its borrower asked for: judged when that is over
     if judge_improvement(loan, ENGINE):
         return True
     if now >= call.deadline:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from django.utils import timezone
 
 from chain.exceptions import NodeUnavailable
@@ -108,6 +108,7 @@ def _compared_bitcoin() -> tuple[Found, Expected]:
 def _refresh(service: Esplora, addresses: list[DepositAddress]) -> None:
     """Take in first what the network says now, so that only what is wrong differs."""
     from lending.services.bitcoin import follow_withdrawals, look_at_address, watch_open
+    from lending.services.deliveries import follow_bitcoin
 
     tip = service.tip_height()
     watch_open(service, tip)
@@ -116,6 +117,7 @@ def _refresh(service: Esplora, addresses: list[DepositAddress]) -> None:
             address.refresh_from_db(fields=["history"])
             look_at_address(service, address, tip)
     follow_withdrawals(service, tip)
+    follow_bitcoin(service, tip)
 
 
 def _compared_ether() -> tuple[Found, Expected]:
@@ -140,9 +142,9 @@ def _expected(asset: Asset) -> Expected:
     custody = Posting.objects.filter(account=Account.CUSTODY, unit=asset).exclude(entry__kind=EntryKind.SALE)
     expected = Expected(ledger=_by_loan(custody, "entry__loan_id", "amount"))
     # A sale takes coins out of custody when a slice is sold; on the chain they left when they were delivered.
-    gone = [Delivery.State.SENT, Delivery.State.ARRIVED]
     deliveries = Delivery.objects.filter(asset=asset)
-    out = deliveries.filter(direction=Delivery.Direction.OUT, state__in=gone)
+    gone = Q(state=Delivery.State.ARRIVED) | Q(state=Delivery.State.SENT, block_height__isnull=False)
+    out = deliveries.filter(gone, direction=Delivery.Direction.OUT)
     back = deliveries.filter(direction=Delivery.Direction.BACK, state=Delivery.State.ARRIVED)
     for rows, sign in ((out, -1), (back, 1)):
         for loan_id, units in _by_loan(rows, "sale__loan_id", "units").items():

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from lending import hooks
 from lending.exceptions import FormReused, LoanRefused, NoAcceptedPrice, OverTheCap
-from lending.models import Account, Accrual, Entry, EntryKind, Loan, Repayment, Stage
+from lending.models import Account, Accrual, Entry, EntryKind, Loan, MarginCall, Repayment, Stage
 from lending.money import from_minor, to_minor
 from lending.selectors.ledger import Debt, debt_of, surplus_of
 from lending.selectors.valuation import value_loan
@@ -352,6 +352,8 @@ def finish_sale(*, loan_id: int, actor: User | str) -> Loan:
     if debt.total == 0:
         close_repaid(loan=loan, actor=actor)
     elif position.btc_sats or position.eth_wei:
+        if (call := MarginCall.objects.filter(loan=loan, state=MarginCall.State.OPEN).first()) is not None:
+            return _back_to_call(loan, call, actor)
         move_loan(loan, Loan.State.ACTIVE, actor, "sale_finished")
         try:
             positions.set_stage(loan=loan, stage=Stage.SALE)
@@ -360,6 +362,14 @@ def finish_sale(*, loan_id: int, actor: User | str) -> Loan:
             pass  # the stage stays at the sale: the next accepted price judges it
     else:
         _book_shortfall(loan, debt, actor)
+    return loan
+
+
+def _back_to_call(loan: Loan, call: MarginCall, actor: User | str) -> Loan:
+    """The borrower's own sale is over and the call stays, unless what was repaid cures it."""
+    move_loan(loan, Loan.State.MARGIN_CALLED, actor, "sale_finished")
+    positions.set_stage(loan=loan, stage=Stage.SALE, cure_bps=call.cure_bps if call.cured_by_price else None)
+    hooks.tell(hooks.improved, loan, actor)
     return loan
 
 

@@ -7,6 +7,7 @@ exchange what became of that id before anything else is sold. Fills are booked b
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Final
@@ -34,14 +35,17 @@ from lending.models.prices import pair_of
 from lending.money import floor_minor, from_minor
 from lending.selectors.prices import accepted_price
 from lending.selectors.valuation import Valuation, value_loan
-from lending.services import positions
+from lending.services import deliveries, positions
 from lending.services.guards import locked_loan, move
 from lending.services.notices import tell
+from portal import audit
 from portal.models import User
 
 logger = logging.getLogger(__name__)
 ENGINE: Final = "loan desk"
 SUBJECT: Final = "lending.sale"
+#: After an order was refused by the exchange nothing is placed for so long.
+REFUSED_REST: Final = timedelta(seconds=60)
 
 
 def start_sale(
@@ -52,6 +56,7 @@ def start_sale(
     call: MarginCall | None = None,
     decided_by: User | None = None,
     reason: str = "",
+    repay: Decimal | None = None,
 ) -> Sale:
     """→ IN_SALE on the locked loan, with a sale by the numbers of its terms. Nothing is sold yet. Asked again: the same."""
     running = Sale.objects.filter(loan=loan, state__in=Sale.RUNNING).first()
@@ -64,6 +69,7 @@ def start_sale(
         call=call,
         cause=cause,
         venue=settings.SALE_VENUE,
+        repay=repay,
         target_bps=terms.sale_target_bps,
         cost_bps=terms.sale_cost_bps + terms.sale_fee_bps,
         fee_bps=terms.sale_fee_bps,
@@ -87,6 +93,16 @@ def start_sale(
     return sale
 
 
+def sell_to_repay(loan: Loan, actor: User | str, minor: int) -> Sale:
+    """The borrower's wish (`lending.hooks.repayment_from_collateral`, locked loan): sell what repays `minor`.
+
+    An open call stays open: it is judged, and its deadline acted upon, when the sale is over. Needs accepted prices.
+    """
+    value_loan(loan)
+    person = actor if isinstance(actor, User) else None
+    return start_sale(loan=loan, cause=Sale.Cause.BORROWER, decided_by=person, repay=from_minor(minor, loan.currency))
+
+
 def run_sales(*, limit: int = 100) -> int:
     """One step of every running sale; how many made one. One sale's trouble keeps no other waiting."""
     steps = 0
@@ -105,6 +121,8 @@ def step(*, sale_id: int, back_end: Venue | None = None) -> bool:
 
     No transaction is open while the exchange is asked.
     """
+    if Sale.objects.filter(pk=sale_id, pause=Sale.Pause.NONSENSE).exists():
+        return False  # a person looks first: `resume_sale`
     order = SaleOrder.objects.filter(sale_id=sale_id, state__in=SaleOrder.UNSETTLED).first() or _plan(sale_id)
     if order is None:
         return not Sale.objects.filter(pk=sale_id, state__in=Sale.RUNNING).exists()
@@ -121,14 +139,16 @@ def _plan(sale_id: int) -> SaleOrder | None:
     sale = Sale.objects.select_for_update().get(pk=sale_id)
     if sale.state not in Sale.RUNNING or sale.orders.filter(state__in=SaleOrder.UNSETTLED).exists():
         return None
-    if sale.pause == Sale.Pause.NONSENSE:
-        return None  # a person looks first: `resume_sale`
+    if sale.pause == Sale.Pause.NONSENSE or _was_just_refused(sale):
+        return None
     try:
         valuation = value_loan(loan)
     except NoAcceptedPrice:
         _pause(sale, Sale.Pause.PRICE)
         return None
-    piece = _next(sale, valuation)
+    if sale.repay is not None:
+        _press(sale, loan, valuation)
+    piece = _next(sale, loan, valuation)
     if piece is None:
         _finish(sale, loan)
         return None
@@ -139,7 +159,21 @@ def _plan(sale_id: int) -> SaleOrder | None:
     return _order(sale, loan, piece)
 
 
-def _next(sale: Sale, valuation: Valuation) -> Slice | None:
+def _was_just_refused(sale: Sale) -> bool:
+    """The exchange refused the last order: it is asked again after a while, not with every step."""
+    last = sale.orders.order_by("-number").first()
+    return (
+        last is not None
+        and last.state == SaleOrder.State.REFUSED
+        and last.sent_at is not None
+        and (last.ended_at or last.sent_at) > timezone.now() - REFUSED_REST
+    )
+
+
+def _next(sale: Sale, loan: Loan, valuation: Valuation) -> Slice | None:
+    repay = None if sale.repay is None else _left_to_repay(sale, sale.repay)
+    if repay is not None and repay <= 0:
+        return None
     holdings = {Asset.BTC.value: valuation.btc_sats, Asset.ETH.value: valuation.eth_wei}
     prices = {"BTC": valuation.prices.btc, "ETH": valuation.prices.eth}
     return next_slice(
@@ -147,10 +181,45 @@ def _next(sale: Sale, valuation: Valuation) -> Slice | None:
         prices={asset: price for asset, price in prices.items() if price is not None},
         debt=from_minor(valuation.debt, valuation.currency),
         target_bps=sale.target_bps,
-        cost_bps=sale.cost_bps,
         slice_limit=sale.slice_limit,
         close_out_below=sale.close_out_below,
+        repay=repay,
+        # What a slice brings at the worst is its limit: with it the amount is reached and not just missed.
+        cost_bps=sale.cost_bps + (loan.terms.slice_slippage_bps if repay is not None else 0),
     )
+
+
+def _press(sale: Sale, loan: Loan, valuation: Valuation) -> None:
+    """A borrower's own sale becomes one to the target, for good, once the sale level is reached or a call's deadline passed."""
+    from lending.services.calls import end_call_by_sale
+
+    late = MarginCall.objects.filter(loan=loan, state=MarginCall.State.OPEN, deadline__lte=timezone.now()).exists()
+    fell = valuation.debt > 0 and not valuation.reaches(loan.terms.sale_bps + 1)
+    if not late and not fell:
+        return
+    wish, sale.cause, sale.repay = sale.repay, Sale.Cause.PRICE if fell else Sale.Cause.DEADLINE, None
+    sale.save(update_fields=["cause", "repay"])
+    end_call_by_sale(loan)
+    audit.record(
+        action="lending.sale.pressed",
+        subject_type=SUBJECT,
+        subject_id=sale.pk,
+        actor=ENGINE,
+        from_state=sale.state,
+        to_state=sale.state,
+        data={"cause": sale.cause, "wish": str(wish)},
+    )
+
+
+def _left_to_repay(sale: Sale, repay: Decimal) -> Decimal:
+    """What the borrower's sale has still to bring after costs; nothing once less than a hundredth is missing.
+
+    Smaller orders than an exchange takes would otherwise keep it open.
+    """
+    sums = sale.orders.aggregate(proceeds=Sum("proceeds"), fee=Sum("fee"))
+    net = (sums["proceeds"] or Decimal(0)) - (sums["fee"] or Decimal(0))
+    left = repay - net * (10_000 - sale.fee_bps) / 10_000
+    return left if left * 100 >= repay else Decimal(0)
 
 
 def _order(sale: Sale, loan: Loan, piece: Slice) -> SaleOrder:
@@ -177,13 +246,7 @@ def _limit(price: Price, slippage_bps: int) -> Decimal:
 
 def _settle(order: SaleOrder, back_end: Venue) -> bool:
     """Ask what became of the order, place it if the exchange never saw it, and book it once it is final."""
-    ticket = Ticket(
-        order.client_order_id,
-        pair_of(order.asset, order.sale.loan.currency),
-        order.asset,
-        int(order.units),
-        order.limit_price,
-    )
+    ticket = _ticket(order)
     try:
         outcome = back_end.find(ticket) if order.sent_at else None
         if outcome is None:
@@ -202,6 +265,11 @@ def _settle(order: SaleOrder, back_end: Venue) -> bool:
     return _book(order.pk, outcome)
 
 
+def _ticket(order: SaleOrder) -> Ticket:
+    symbol = pair_of(order.asset, order.sale.loan.currency)
+    return Ticket(order.client_order_id, symbol, order.asset, int(order.units), order.limit_price)
+
+
 def _place(order: SaleOrder, ticket: Ticket, back_end: Venue) -> Outcome | None:
     """Place the order, unless an answer may still be on its way or prices broke since: then it waits or is dropped."""
     now = timezone.now()
@@ -210,8 +278,12 @@ def _place(order: SaleOrder, ticket: Ticket, back_end: Venue) -> Outcome | None:
     if accepted_price(ticket.symbol) is None or order.created_at < now - timedelta(minutes=2):
         raise OrderRefused("its price is no longer accepted; the slice is planned anew")
     # Committed before the exchange hears of it: from here on it is asked about before it is sent again.
-    SaleOrder.objects.filter(pk=order.pk).update(sent_at=now)
-    return back_end.place(ticket)
+    # Of two workers one may send it, and what it sends is void before the other may try.
+    if not SaleOrder.objects.filter(pk=order.pk, sent_at=order.sent_at, state__in=SaleOrder.UNSETTLED).update(
+        sent_at=now
+    ):
+        return None
+    return back_end.place(replace(ticket, void_after=now + ORDER_LIFE))
 
 
 @transaction.atomic
@@ -265,6 +337,8 @@ def _refuse(order: SaleOrder, problem: str) -> None:
         also=["problem", "ended_at"],
         reason=problem,
     )
+    if row.sent_at is not None:
+        _pause(Sale.objects.select_for_update().get(pk=row.sale_id), Sale.Pause.EXCHANGE, problem)
 
 
 @transaction.atomic
@@ -306,8 +380,10 @@ def _pause(sale: Sale, pause: str, detail: str = "") -> None:
 
 def _go_on(sale: Sale) -> None:
     if sale.state == Sale.State.PAUSED:
+        # The exchange's trouble is over when it has carried an order out: see `_book`.
+        if sale.pause != Sale.Pause.EXCHANGE:
+            close_if_open(dedupe_key=f"lending.sale:{sale.pk}", reason="the sale goes on")
         sale.pause = ""
-        close_if_open(dedupe_key=f"lending.sale:{sale.pk}", reason="the sale goes on")
         move(sale, Sale.State.SELLING, actor=ENGINE, action="lending.sale.resumed", subject=SUBJECT, also=["pause"])
 
 
@@ -333,6 +409,7 @@ def resume_sale(*, sale_id: int, actor: User, reason: str) -> Sale:
 
 def _finish(sale: Sale, loan: Loan) -> None:
     """Nothing more is to be sold: the target is there, or no collateral is left and the shortfall is booked openly."""
+    from lending.services.calls import end_call_by_sale
     from lending.services.repayments import finish_sale
 
     _go_on(sale)
@@ -341,8 +418,11 @@ def _finish(sale: Sale, loan: Loan) -> None:
     is_empty = not position.btc_sats and not position.eth_wei
     target = Sale.State.SOLD_OUT if is_empty and position.debt else Sale.State.DONE if sold else Sale.State.STOPPED
     sale.ended_at = timezone.now()
+    close_if_open(dedupe_key=f"lending.sale:{sale.pk}", reason="the sale ended")
     move(sale, target, actor=ENGINE, action=f"lending.sale.{target}", subject=SUBJECT, also=["ended_at"])
     _send_back(sale)
+    if target == Sale.State.SOLD_OUT:
+        end_call_by_sale(loan)
     finish_sale(loan_id=loan.pk, actor=ENGINE)
     tell(user=loan.borrower, kind="lending.sale_ended", key=sale.pk, params={"loan": loan.reference})
 
@@ -361,19 +441,12 @@ def at_exchange(sale: Sale, asset: str) -> int:
 
 
 def _is_delivered(sale: Sale, piece: Slice) -> bool:
-    """Whether the slice can be sold; asks for what is missing. The paper back end holds what custody holds."""
+    """Whether the slice stands at the exchange; asks for what is missing."""
     missing = piece.units - at_exchange(sale, piece.asset)
     if missing <= 0:
         return True
-    under_way = sale.deliveries.filter(
-        asset=piece.asset, direction=Delivery.Direction.OUT, state__in=[Delivery.State.REQUESTED, Delivery.State.SENT]
-    )
-    if not under_way.exists():
-        delivery = Delivery.objects.create(sale=sale, asset=piece.asset, units=missing, requested_at=timezone.now())
-        if sale.venue == "paper":
-            _arrive(delivery, reference=f"paper-{delivery.pk}", actor=ENGINE)
-            return True
-    return False
+    deliveries.ask_for(sale=sale, asset=piece.asset, units=missing)
+    return at_exchange(sale, piece.asset) >= piece.units
 
 
 def _send_back(sale: Sale) -> None:
@@ -381,39 +454,4 @@ def _send_back(sale: Sale) -> None:
     for asset in Asset.values:
         left = at_exchange(sale, asset)
         if left > 0:
-            delivery = Delivery.objects.create(
-                sale=sale, asset=asset, units=left, direction=Delivery.Direction.BACK, requested_at=timezone.now()
-            )
-            if sale.venue == "paper":
-                _arrive(delivery, reference=f"paper-{delivery.pk}", actor=ENGINE)
-
-
-@transaction.atomic
-def record_arrival(*, delivery_id: int, reference: str, actor: User | str) -> Delivery:
-    """REQUESTED/SENT → ARRIVED: the collateral stands at the exchange (or is back), by the transaction `reference`.
-
-    Recorded by the vault's follow-up for ether, by an officer for bitcoin. Twice with one reference is once.
-    """
-    from lending.services.guards import require_officer
-
-    if isinstance(actor, User):
-        require_officer(actor)
-    delivery = Delivery.objects.select_for_update().get(pk=delivery_id)
-    if delivery.state == Delivery.State.ARRIVED and delivery.reference == reference:
-        return delivery
-    _arrive(delivery, reference=reference, actor=actor)
-    return delivery
-
-
-def _arrive(delivery: Delivery, *, reference: str, actor: User | str) -> None:
-    delivery.reference, delivery.arrived_at = reference, timezone.now()
-    delivery.recorded_by = actor if isinstance(actor, User) else None
-    move(
-        delivery,
-        Delivery.State.ARRIVED,
-        actor=actor,
-        action="lending.delivery.arrived",
-        subject="lending.delivery",
-        also=["reference", "arrived_at", "recorded_by"],
-        data={"sale": delivery.sale_id, "units": str(delivery.units), "asset": delivery.asset},
-    )
+            deliveries.bring_back(sale=sale, asset=asset, units=left)

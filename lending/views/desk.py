@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from chain.selectors import chain_status
 from lending.forms import BookFilterForm, DispositionForm, LimitForm, ReasonForm, RepaymentForm
-from lending.models import Draw, Loan
+from lending.models import Delivery, Draw, Loan
 from lending.selectors import book as selectors
 from lending.selectors import borrower as loan_selectors
 from lending.selectors import collateral as collateral_selectors
@@ -20,7 +20,7 @@ from lending.selectors import prices as price_selectors
 from lending.selectors import proofs as proof_selectors
 from lending.selectors import risk as risk_selectors
 from lending.selectors import terms as terms_selectors
-from lending.services import bitcoin, draws, endings, loans, proofs, reconciliation, repayments
+from lending.services import bitcoin, deliveries, draws, endings, loans, proofs, reconciliation, repayments
 from lending.services import prices as price_services
 from lending.services import terms as terms_services
 from lending.services.collateral import dispositions, return_addresses, withdrawals
@@ -120,6 +120,7 @@ def work(request: HttpRequest) -> HttpResponse:
     context = {
         "calls": selectors.calls_open()[:100],
         "sales": selectors.sales_running()[:100],
+        "deliveries": selectors.deliveries_open()[:100],
         "loans": selectors.loans_to_approve()[:50],
         "draws": selectors.draws_to_release()[:50],
         "repayments": selectors.repayments_to_confirm()[:50],
@@ -386,6 +387,35 @@ def withdrawal_decide(request: HttpRequest, withdrawal_id: int) -> HttpResponse:
     if verdict not in steps:
         raise Http404
     action, done = steps[verdict]
+    return _acted(request, action, done)
+
+
+@require_POST
+@officer_only
+@value_action
+def delivery_act(request: HttpRequest, delivery_id: int) -> HttpResponse:
+    """Collateral to or from the exchange: one officer records what was sent, another that it arrived."""
+    officer, chosen = person(request), request.POST.get("act", "")
+    if not Delivery.objects.filter(pk=delivery_id).exists():
+        raise Http404
+    steps: dict[str, tuple[Callable[[], object], str]] = {
+        "sent": (
+            lambda: deliveries.record_sent(delivery_id=delivery_id, actor=officer, txid=request.POST.get("txid", "")),
+            _("Recorded as sent. Another officer confirms that it arrived."),
+        ),
+        "arrived": (
+            lambda: deliveries.confirm_arrival(delivery_id=delivery_id, actor=officer),
+            _("Recorded as arrived. The sale goes on by itself."),
+        ),
+        "failed": (
+            lambda: deliveries.give_up(delivery_id=delivery_id, actor=officer, reason=request.POST.get("reason", "")),
+            _("Recorded as failed. Nothing has moved."),
+        ),
+        "retry": (lambda: deliveries.retry(delivery_id=delivery_id, actor=officer), _("Asked for again.")),
+    }
+    if chosen not in steps:
+        raise Http404
+    action, done = steps[chosen]
     return _acted(request, action, done)
 
 

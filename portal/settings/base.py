@@ -290,6 +290,13 @@ EXCHANGE_SIMULATOR_URL = env.str("EXCHANGE_SIMULATOR_URL", default="")
 SALE_VENUE = env.str("SALE_VENUE", default="paper")
 SALE_API_KEY = env.str("SALE_API_KEY", default="")
 SALE_API_SECRET = env.str("SALE_API_SECRET", default="")
+# Paper sales only: collateral counts as delivered without moving. Off, it goes through the vault and officers as always.
+PAPER_DELIVERS_AT_ONCE = env.bool("PAPER_DELIVERS_AT_ONCE", default=False)
+# The exchange's deposit address for bitcoin: a delivery that demonstrably paid it arrives without a second officer.
+BITCOIN_SALE_ADDRESS = env.str("BITCOIN_SALE_ADDRESS", default="")
+# How long the vault's recorded sale rests before it is carried out, and after how long a delivery is an incident.
+SALE_EXECUTION_WAIT_SECONDS = env.int("SALE_EXECUTION_WAIT_SECONDS", default=12)
+DELIVERY_LATE_MINUTES = env.int("DELIVERY_LATE_MINUTES", default=120)
 
 # A recipient can be sent to only this long after it was saved: whoever takes a session over cannot empty it the same day.
 RECIPIENT_COOLING_OFF = timedelta(seconds=env.float("RECIPIENT_COOLING_OFF_SECONDS", default=86400.0))

@@ -13,3 +13,4 @@ RECIPIENT_COOLING_OFF = timedelta(seconds=env.float("RECIPIENT_COOLING_OFF_SECON
 CHAIN_PUBLIC_RPC_URL = env.str("CHAIN_PUBLIC_RPC_URL", default=CHAIN_RPC_URL)
 # Passkeys need https or localhost; browsers treat http://localhost as secure.
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = True
+PAPER_DELIVERS_AT_ONCE = env.bool("PAPER_DELIVERS_AT_ONCE", default=True)

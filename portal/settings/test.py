@@ -23,3 +23,4 @@ BITCOIN_ACCOUNT_XPUB = (
 )
 BITCOIN_MASTER_FINGERPRINT = "73c5da0a"
 RECIPIENT_COOLING_OFF = timedelta(0)  # the tests of it set their own
+PAPER_DELIVERS_AT_ONCE = True  # the tests of deliveries turn it off

@@ -1,0 +1,222 @@
+"""Collateral reaches the exchange before it is sold: ether by two keys through the real vault, bitcoin by two officers."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.urls import reverse
+from django.utils import timezone
+from eth_keys.datatypes import PrivateKey
+
+from chain import services
+from chain.models import ChainTransaction, Incident
+from chain.services.alarms import start_watching_here
+from chain.types import SignerRole
+from conftest import Platform
+from lending.bitcoin.simulator.chain import Chain
+from lending.exceptions import LoanRefused, TwoPersonRule
+from lending.models import Delivery, Loan, Sale
+from lending.services import deliveries, sales
+from lending.services.bitcoin import run_bitcoin_sweep
+from lending.services.collateral import (
+    advance_deposits,
+    approve_return_address,
+    give_deposit_address,
+    request_return_address,
+)
+from lending.services.reconciliation import reconcile_asset
+from lending.tests import world
+from lending.tests.test_collateral_bitcoin import deposit
+from lending.tests.test_collateral_ether import index, pay, someone
+from portal.models import AuditEntry, Role
+from portal.testing import make_person, sign_in
+
+pytestmark = pytest.mark.django_db
+ETHER = 10**18
+TXID = "ab" * 32
+
+
+@pytest.fixture(autouse=True)
+def _really(settings: Any) -> None:
+    settings.PAPER_DELIVERS_AT_ONCE = False
+    settings.SALE_EXECUTION_WAIT_SECONDS = 0
+    world.load_list()
+
+
+def begun(loan: Loan, yen: int) -> Sale:
+    world.lend(loan, yen)
+    with transaction.atomic():
+        locked = Loan.objects.select_for_update(of=("self",)).get(pk=loan.pk)
+        return sales.start_sale(loan=locked, cause="price")
+
+
+def run(sale: Sale, steps: int = 30) -> Sale:
+    for _number in range(steps):
+        sales.step(sale_id=sale.pk)
+        sale.refresh_from_db()
+        if sale.state not in Sale.RUNNING:
+            break
+    return sale
+
+
+# --- ether -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ether_sale(platform: Platform, settle: Callable[[], None]) -> Sale:
+    """Three ether in the vault against 1.2 million yen, at half a million yen each: in sale."""
+    services.run_index_step()
+    start_watching_here()
+    loan = world.make_loan()
+    home = PrivateKey(secrets.token_bytes(32)).public_key.to_checksum_address()
+    row = request_return_address(actor=loan.borrower, asset="ETH", address=home)
+    approve_return_address(address_id=row.pk, actor=world.officer())
+    give_deposit_address(loan_id=loan.pk, asset="ETH", actor="test")
+    settle()
+    pay(platform, loan, 3 * ETHER, someone())
+    index(platform, blocks=3)
+    advance_deposits()
+    world.accept_price("ETH", 500_000)
+    return begun(loan, 1_200_000)
+
+
+@pytest.mark.chain
+def test_ether_is_sold_only_after_the_vault_sent_it_by_two_different_keys(
+    platform: Platform, ether_sale: Sale, settle: Callable[[], None]
+) -> None:
+    run(ether_sale, steps=3)
+    delivery = Delivery.objects.get()
+    assert (ether_sale.pause, delivery.state, ether_sale.orders.count()) == ("delivery", "requested", 0)
+    calls = ChainTransaction.objects.filter(subject=f"lending.delivery:{delivery.pk}").order_by("id")
+    assert [row.function for row in calls] == ["CollateralVault.recordSale", "CollateralVault.executeSale"]
+    assert [row.signer.role for row in calls] == [SignerRole.SALE_RECORDER, SignerRole.COLLATERAL_AGENT]
+    wallet = platform.signer(SignerRole.SALE_WALLET).address
+    before = platform.node.balance(wallet)
+    settle()
+    index(platform, blocks=3)
+    delivery.refresh_from_db()
+    assert (delivery.state, platform.node.balance(wallet) - before) == ("arrived", int(delivery.units))
+    run(ether_sale)
+    assert ether_sale.state == "done"
+    back = Delivery.objects.filter(direction="back").first()
+    if back is not None:  # what was not needed is sent back by an officer
+        assert back.state == "requested"
+    assert reconcile_asset(asset="ETH").state == "agreed"
+
+
+@pytest.mark.chain
+def test_a_delivery_the_vault_refuses_fails_and_is_tried_again_only_by_an_officer(
+    platform: Platform, ether_sale: Sale, settle: Callable[[], None]
+) -> None:
+    run(ether_sale, steps=1)
+    first = Delivery.objects.get()
+    deliveries.vault_failed(delivery_id=first.pk, code="chain.paused")
+    run(ether_sale, steps=3)
+    assert [row.state for row in Delivery.objects.all()] == ["failed"]
+    assert Incident.objects.filter(kind="lending.delivery_failed", closed_at=None).count() == 1
+    officer = world.officer()
+    again = deliveries.retry(delivery_id=first.pk, actor=officer)
+    assert deliveries.retry(delivery_id=first.pk, actor=officer) == again
+    assert not Incident.objects.filter(kind="lending.delivery_failed", closed_at=None).exists()
+    assert deliveries.sale_id(again) != deliveries.sale_id(first)
+
+
+# --- bitcoin ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bitcoin_sale(bitcoin: Chain) -> Sale:
+    """0.009 bitcoin against 100,000 yen, at 12 million yen each: in sale."""
+    loan = world.make_loan()
+    deposit(loan, bitcoin, 900_000)
+    world.accept_price("BTC", 12_000_000)
+    sale = begun(loan, 100_000)
+    run(sale, steps=2)
+    return sale
+
+
+def test_bitcoin_is_sent_by_one_officer_and_arrives_by_another(bitcoin_sale: Sale) -> None:
+    delivery = Delivery.objects.get()
+    one, two = world.officer(), world.officer()
+    assert (bitcoin_sale.pause, delivery.state) == ("delivery", "requested")
+    with pytest.raises(LoanRefused):
+        deliveries.record_sent(delivery_id=delivery.pk, txid="not a transaction", actor=one)
+    deliveries.record_sent(delivery_id=delivery.pk, txid=TXID, actor=one)
+    with pytest.raises(TwoPersonRule):
+        deliveries.confirm_arrival(delivery_id=delivery.pk, actor=one)
+    run(bitcoin_sale, steps=2)
+    assert bitcoin_sale.orders.count() == 0
+    deliveries.confirm_arrival(delivery_id=delivery.pk, actor=two)
+    deliveries.confirm_arrival(delivery_id=delivery.pk, actor=two)
+    assert AuditEntry.objects.filter(action="lending.delivery.arrived").count() == 1
+    run(bitcoin_sale)
+    assert bitcoin_sale.state == "done"
+
+
+def test_a_sale_that_waits_for_its_collateral_too_long_is_an_incident_until_it_arrives(bitcoin_sale: Sale) -> None:
+    deliveries.watch_deliveries()
+    assert not Incident.objects.filter(kind="lending.delivery_late").exists()
+    Delivery.objects.update(requested_at=timezone.now() - timedelta(hours=3))
+    deliveries.watch_deliveries()
+    deliveries.watch_deliveries()
+    assert Incident.objects.filter(kind="lending.delivery_late", closed_at=None).count() == 1
+    delivery = Delivery.objects.get()
+    deliveries.record_sent(delivery_id=delivery.pk, txid=TXID, actor=world.officer())
+    deliveries.confirm_arrival(delivery_id=delivery.pk, actor=world.officer())
+    assert not Incident.objects.filter(kind="lending.delivery_late", closed_at=None).exists()
+
+
+def test_the_books_agree_while_a_delivery_is_under_way_and_after_its_sale(
+    bitcoin: Chain, bitcoin_sale: Sale, settings: Any
+) -> None:
+    assert reconcile_asset(asset="BTC").state == "agreed"
+    delivery = Delivery.objects.get()
+    deliveries.record_sent(delivery_id=delivery.pk, txid=TXID, actor=world.officer())
+    assert reconcile_asset(asset="BTC").state == "agreed"  # recorded, but nothing has left yet
+    deliveries.confirm_arrival(delivery_id=delivery.pk, actor=world.officer())
+    run_bitcoin_sweep()
+    # Two officers said it left and the chain still has it: that is what the comparison is for.
+    run_ = reconcile_asset(asset="BTC")
+    assert (run_.state, run_.differences) == (
+        "differed",
+        [
+            {
+                "loan": bitcoin_sale.loan_id,
+                "expected": str(900_000 - int(delivery.units)),
+                "found": "900000",
+            }
+        ],
+    )
+    expected = run_.ledger_units
+    run(bitcoin_sale)
+    assert reconcile_asset(asset="BTC").ledger_units == expected  # a slice sold changes nothing on the chain
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+def test_officers_record_and_confirm_a_delivery_on_the_page_and_readers_cannot(bitcoin_sale: Sale) -> None:
+    delivery = Delivery.objects.get()
+    where = reverse("lending:delivery-act", args=[delivery.pk])
+    people = [
+        make_person(f"{name}@desk.example", role=role, second_factor=True)
+        for name, role in (("one", Role.LOAN_OFFICER), ("two", Role.LOAN_OFFICER), ("reader", Role.AUDITOR))
+    ]
+    one, two, reader = (sign_in(each, fresh=True) for each in people)
+    assert where in one.get(reverse("lending:work")).content.decode()
+    one.post(where, {"act": "sent", "txid": TXID})
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.recorded_by) == ("sent", people[0])
+    one.post(where, {"act": "arrived"})
+    delivery.refresh_from_db()
+    assert delivery.state == "sent"
+    assert TXID in reader.get(reverse("lending:work")).content.decode()
+    assert reader.post(where, {"act": "arrived"}).status_code == 403
+    two.post(where, {"act": "arrived"})
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.confirmed_by) == ("arrived", people[1])
