@@ -46,6 +46,8 @@ ENGINE: Final = "loan desk"
 SUBJECT: Final = "lending.sale"
 #: After an order was refused by the exchange nothing is placed for so long.
 REFUSED_REST: Final = timedelta(seconds=60)
+#: So much more than a sale needs now is brought to the exchange; what is left goes back.
+DELIVERY_OVER_PERCENT: Final = 10
 
 
 def start_sale(
@@ -152,7 +154,7 @@ def _plan(sale_id: int) -> SaleOrder | None:
     if piece is None:
         _finish(sale, loan)
         return None
-    if not _is_delivered(sale, piece):
+    if not _is_delivered(sale, piece, _next(sale, loan, valuation, slice_limit=valuation.worth + 1) or piece):
         _pause(sale, Sale.Pause.DELIVERY)
         return None
     _go_on(sale)
@@ -170,7 +172,7 @@ def _was_just_refused(sale: Sale) -> bool:
     )
 
 
-def _next(sale: Sale, loan: Loan, valuation: Valuation) -> Slice | None:
+def _next(sale: Sale, loan: Loan, valuation: Valuation, *, slice_limit: Decimal | None = None) -> Slice | None:
     repay = None if sale.repay is None else _left_to_repay(sale, sale.repay)
     if repay is not None and repay <= 0:
         return None
@@ -181,7 +183,7 @@ def _next(sale: Sale, loan: Loan, valuation: Valuation) -> Slice | None:
         prices={asset: price for asset, price in prices.items() if price is not None},
         debt=from_minor(valuation.debt, valuation.currency),
         target_bps=sale.target_bps,
-        slice_limit=sale.slice_limit,
+        slice_limit=slice_limit or sale.slice_limit,
         close_out_below=sale.close_out_below,
         repay=repay,
         # What a slice brings at the worst is its limit: with it the amount is reached and not just missed.
@@ -440,12 +442,21 @@ def at_exchange(sale: Sale, asset: str) -> int:
     return out - back - sold
 
 
-def _is_delivered(sale: Sale, piece: Slice) -> bool:
-    """Whether the slice stands at the exchange; asks for what is missing."""
-    missing = piece.units - at_exchange(sale, piece.asset)
-    if missing <= 0:
+def _is_delivered(sale: Sale, piece: Slice, whole: Slice) -> bool:
+    """Whether the slice stands at the exchange. If not, what the `whole` sale needs is asked for at once, with something
+    over: the market moves while it is on its way, and a second way would take as long again.
+    """
+    there = at_exchange(sale, piece.asset)
+    if there >= piece.units:
         return True
-    deliveries.ask_for(sale=sale, asset=piece.asset, units=missing)
+    position = Position.objects.get(loan_id=sale.loan_id)
+    held = position.btc_sats if piece.asset == Asset.BTC else int(position.eth_wei)
+    wanted = (
+        max(piece.units, whole.units * (100 + DELIVERY_OVER_PERCENT) // 100)
+        if whole.asset == piece.asset
+        else piece.units
+    )
+    deliveries.ask_for(sale=sale, asset=piece.asset, units=min(held, wanted) - there)
     return at_exchange(sale, piece.asset) >= piece.units
 
 
