@@ -213,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _private(self, method: str, body: str) -> None:
         try:
-            self._send(200, self.market.orders.answer(method, body, self.headers))
+            self._send(200, self.market.orders.answer(method, body, dict(self.headers.items())))
         except Down:
             self.send_error(503)
         except NoAnswer:
