@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.exceptions import DomainError
+from portal.notices.services import send_notices
 from tokens import selectors, services
 from tokens.models import AddressBookEntry, Transfer
 from tokens.services.transfers import _address_rows
@@ -74,7 +75,7 @@ def test_who_was_sent_to_before_needs_no_new_wait(holding, settings):
 def test_a_new_recipient_is_told_by_mail_once(issuer):
     for label in ("Bob", "Bob again"):
         services.save_address(actor=issuer, label=label, address=ADDRESS)
-    services.send_notices()
+    send_notices()
     assert [ADDRESS in message.body for message in mail.outbox] == [True]
 
 
