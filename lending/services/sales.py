@@ -32,7 +32,7 @@ from lending.execution.venues import (
 )
 from lending.models import Asset, Breach, Delivery, Loan, MarginCall, Position, Price, Sale, SaleOrder, Stage
 from lending.models.prices import pair_of
-from lending.money import floor_minor, from_minor
+from lending.money import ASSET_DIGITS, floor_minor, from_minor
 from lending.selectors.prices import accepted_price
 from lending.selectors.valuation import Valuation, value_loan
 from lending.services import deliveries, positions
@@ -451,8 +451,11 @@ def _is_delivered(sale: Sale, piece: Slice, whole: Slice) -> bool:
         return True
     position = Position.objects.get(loan_id=sale.loan_id)
     held = position.btc_sats if piece.asset == Asset.BTC else int(position.eth_wei)
+    price = accepted_price(pair_of(piece.asset, position.currency))
+    # No slice is smaller than `close_out_below`, so one of that size must stand there after the market took its part.
+    least = int((sale.close_out_below / price.value).scaleb(ASSET_DIGITS[piece.asset])) + 1 if price else 0
     wanted = (
-        max(piece.units, whole.units * (100 + DELIVERY_OVER_PERCENT) // 100)
+        max(piece.units, whole.units * (100 + DELIVERY_OVER_PERCENT) // 100 + least)
         if whole.asset == piece.asset
         else piece.units
     )
