@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from lending.models import Asset, CreditApplication, CreditDecision, Currency, Disposition, IncomeEvidence, Limit, Loan
 from lending.money import ASSET_DIGITS, from_minor
+from lending.stress_paths import PATHS
 from portal.money import MINOR_DIGITS
 from portal.units import InvalidAmount, parse_units
 
@@ -275,3 +276,50 @@ class LimitForm(forms.Form):
     asset = forms.ChoiceField(label=_("Asset"), choices=[("", "—"), *Asset.choices], required=False)
     amount = forms.DecimalField(label=_("Limit"), min_value=0, max_digits=20, decimal_places=2)
     reason = forms.CharField(label=_("Reason"), max_length=300)
+
+
+class StressForm(forms.Form):
+    """A historical fall, or up to three shocks of one's own, and what the desk cannot know."""
+
+    path = forms.ChoiceField(
+        label=_("Path"), choices=[("", _("Own shocks")), *((code, code) for code in PATHS)], required=False
+    )
+    deadline_hours = forms.IntegerField(label=_("Hours to answer a call"), min_value=1, max_value=240, initial=48)
+    response_percent = forms.IntegerField(
+        label=_("Called borrowers who top up, percent"), min_value=0, max_value=100, initial=0
+    )
+    slippage_bps = forms.IntegerField(
+        label=_("Slippage of a sale, basis points"), min_value=0, max_value=5000, initial=100
+    )
+    outage_from_hour = forms.IntegerField(
+        label=_("Prices are missing from hour"), min_value=0, max_value=240, initial=0
+    )
+    outage_hours = forms.IntegerField(label=_("Hours without prices"), min_value=0, max_value=240, initial=0)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for number in (1, 2, 3):
+            named = {"number": number}
+            self.fields[f"hours_{number}"] = forms.IntegerField(
+                label=_("Shock %(number)s: after hours") % named, min_value=1, max_value=240, required=False
+            )
+            for asset in ("btc", "eth"):
+                self.fields[f"{asset}_{number}"] = forms.IntegerField(
+                    label=_("Shock %(number)s: %(asset)s falls by percent") % {**named, "asset": asset.upper()},
+                    min_value=0,
+                    max_value=99,
+                    required=False,
+                )
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        data["shocks"] = sorted(
+            (data[f"hours_{n}"], data.get(f"btc_{n}") or 0, data.get(f"eth_{n}") or 0)
+            for n in (1, 2, 3)
+            if data.get(f"hours_{n}")
+        )
+        if not data.get("path") and not data["shocks"]:
+            self.add_error("path", _("Choose a path, or enter at least one shock with its hours."))
+        if len({hours for hours, _btc, _eth in data["shocks"]}) < len(data["shocks"]):
+            self.add_error("hours_1", _("Each shock needs an hour of its own."))
+        return data

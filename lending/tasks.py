@@ -16,6 +16,7 @@ from lending.services import (
     proofs,
     reconciliation,
     sales,
+    stress,
 )
 from lending.services.collateral import ether
 
@@ -92,3 +93,9 @@ def run_sales_task() -> None:
     """One step of every running sale."""
     sales.run_sales()
     deliveries.watch_deliveries()
+
+
+@shared_task(time_limit=7200, soft_time_limit=7000)
+def run_stress_task(run_id: int | None = None) -> None:
+    """Calculate what was asked for; without a number, whatever still waits."""
+    stress.execute_waiting(run_id=run_id)

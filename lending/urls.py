@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from lending.views import borrower, credit, desk, public
+from lending.views import borrower, credit, desk, public, stress
 
 app_name = "lending"
 urlpatterns = [
@@ -33,6 +33,8 @@ urlpatterns = [
     path("desk/", desk.book, name="book"),
     path("desk/work/", desk.work, name="work"),
     path("desk/risk/", desk.risk, name="risk"),
+    path("desk/stress/", stress.overview, name="stress"),
+    path("desk/stress/<int:run_id>/", stress.detail, name="stress-run"),
     path("desk/limits/", desk.limit_enter, name="limit-enter"),
     path("desk/limits/<int:limit_id>/decide/", desk.limit_decide, name="limit-decide"),
     path("desk/terms/", desk.terms, name="terms"),

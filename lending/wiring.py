@@ -20,6 +20,7 @@ MENU = (
     MenuItem(_("What waits"), "lending:work", _DESK, order=42, count=book.work_count),
     MenuItem(_("Credit applications"), "lending:credit-queue", _DESK, order=43, count=credit.waiting_for),
     MenuItem(_("Risk and limits"), "lending:risk", _DESK, order=44),
+    MenuItem(_("Stress tests"), "lending:stress", _DESK, order=44),
     MenuItem(_("Prices and sources"), "lending:prices", _DESK, order=45),
     MenuItem(_("Books and chains"), "lending:assurance", _DESK, order=46),
 )

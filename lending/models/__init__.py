@@ -10,6 +10,7 @@ from .monitoring import Breach, Position, Stage
 from .prices import Breaker, Observation, Pair, Price, PricePolicy, PriceRound, PriceSource, PriceTick
 from .risk import GroupMember, Limit, RelatedGroup
 from .sales import Delivery, Sale, SaleOrder
+from .stress import StressRun
 from .terms import Asset, BankDay, BorrowerKind, Currency, ProductTerms
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "Sale",
     "SaleOrder",
     "Stage",
+    "StressRun",
     "Unit",
     "Withdrawal",
     "WriteOff",

@@ -23,7 +23,7 @@ from portal.testing import make_person, sign_in
 
 pytestmark = pytest.mark.django_db
 
-DESK = ("book", "work", "risk", "terms", "prices", "assurance", "credit-queue")
+DESK = ("book", "work", "risk", "stress", "terms", "prices", "assurance", "credit-queue")
 
 
 @pytest.fixture

@@ -165,6 +165,7 @@ CELERY_BEAT_SCHEDULE = {
     "lending-sweep": {"task": "lending.tasks.sweep_book_task", "schedule": 5.0, "options": {"expires": 5}},
     "lending-breaches": {"task": "lending.tasks.act_on_breaches_task", "schedule": 5.0, "options": {"expires": 5}},
     "lending-calls": {"task": "lending.tasks.review_calls_task", "schedule": 30.0, "options": {"expires": 30}},
+    "lending-stress": {"task": "lending.tasks.run_stress_task", "schedule": 60.0, "options": {"expires": 60}},
     "lending-sales": {"task": "lending.tasks.run_sales_task", "schedule": 3.0, "options": {"expires": 3}},
     "kyc-reviews": {"task": "kyc.tasks.announce_reviews_task", "schedule": 3600.0, "options": {"expires": 600}},
 }
