@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('lending', '0006_drop_cleared'),
+        ('lending', '0007_deliveries_and_repayment_by_sale'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
