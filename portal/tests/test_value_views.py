@@ -103,6 +103,7 @@ HARMLESS = {
     "lending:evidence-add",
     "lending:loan-cancel",
     "lending:renew",
+    "lending:stress",
     "lending:repayment-reject",
     "lending:return-address-cancel",
     "tokens:address-book",
