@@ -33,6 +33,7 @@ VALUE = {
     "lending:credit-decide",
     "lending:disposition",
     "lending:disposition-confirm",
+    "lending:delivery-act",
     "lending:draw",
     "lending:draw-release",
     "lending:limit-decide",
