@@ -6,32 +6,48 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('lending', '0007_deliveries_and_repayment_by_sale'),
+        ("lending", "0007_deliveries_and_repayment_by_sale"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='StressRun',
+            name="StressRun",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('path_code', models.CharField(blank=True, help_text='empty: drawn', max_length=10)),
-                ('points', models.JSONField(help_text='minutes and factors in basis points')),
-                ('parameters', models.JSONField()),
-                ('state', models.CharField(choices=[('queued', 'Waiting to be calculated'), ('running', 'Being calculated'), ('done', 'Calculated'), ('failed', 'Could not be calculated')], default='queued', max_length=8)),
-                ('progress', models.PositiveIntegerField(default=0, help_text='loans done')),
-                ('results', models.JSONField(default=dict, help_text='by currency: totals and the series')),
-                ('asked_at', models.DateTimeField(auto_now_add=True)),
-                ('book_at', models.DateTimeField(blank=True, null=True)),
-                ('ended_at', models.DateTimeField(blank=True, null=True)),
-                ('asked_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("path_code", models.CharField(blank=True, help_text="empty: drawn", max_length=10)),
+                ("points", models.JSONField(help_text="minutes and factors in basis points")),
+                ("parameters", models.JSONField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Waiting to be calculated"),
+                            ("running", "Being calculated"),
+                            ("done", "Calculated"),
+                            ("failed", "Could not be calculated"),
+                        ],
+                        default="queued",
+                        max_length=8,
+                    ),
+                ),
+                ("progress", models.PositiveIntegerField(default=0, help_text="loans done")),
+                ("results", models.JSONField(default=dict, help_text="by currency: totals and the series")),
+                ("asked_at", models.DateTimeField(auto_now_add=True)),
+                ("book_at", models.DateTimeField(blank=True, null=True)),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "asked_by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'stress run',
-                'verbose_name_plural': 'stress runs',
-                'ordering': ['-id'],
+                "verbose_name": "stress run",
+                "verbose_name_plural": "stress runs",
+                "ordering": ["-id"],
             },
         ),
     ]
