@@ -7,7 +7,7 @@ late rate, which takes the place of the contract's rate (late damages, Civil Cod
 
 A rate is whole basis points, so a day's interest is a whole number of parts, 1/3,650,000 of a minor unit each. Parts are
 added up for ever and nothing is rounded; what is owed is the whole minor units in them. Daily runs and one run after a
-gap therefore come to the same yen. Sources and what is a working choice: docs/decisions/031-loan-life.md.
+gap therefore come to the same yen. Sources and what is a working choice: docs/decisions/036-loan-life.md.
 """
 
 from __future__ import annotations
