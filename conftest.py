@@ -14,8 +14,10 @@ from django.db import transaction
 from django.db.models.signals import post_migrate
 from pytest_django.plugin import DjangoDbBlocker
 
+from chain.head import head_memory
 from chain.models import Contract, Signer
 from chain.testing import Anvil, anvil
+from portal.celery import app as celery
 
 
 def _restore_rules(sender: Any, **_: Any) -> None:
@@ -92,6 +94,24 @@ def platform(deployed: Deployed, shared_node: Anvil, db: None, settings: Any) ->
     Signer.objects.bulk_create(Signer(**{k: v for k, v in row.items() if k != "id"}) for row in deployed.signers)
     addresses = {row["kind"]: row["address"] for row in deployed.contracts}
     return Platform(shared_node, manager=addresses["AccessManager"], sbt=addresses["InvestorSBT"])
+
+
+@pytest.fixture(autouse=True)
+def _no_head_is_remembered() -> None:
+    """The node's head is remembered per process for a moment; no test sees the head of the one before."""
+    head_memory.forget()
+
+
+@pytest.fixture
+def broker_down() -> Iterator[None]:
+    """Celery as in production, with nobody listening where Redis should be."""
+    changed = {"task_always_eager": False, "broker_url": "redis://127.0.0.1:9/0"}
+    before = {name: celery.conf[name] for name in changed}
+    celery.conf.update(changed)
+    celery._after_fork()  # pools keep the broker they were made for; this is how Celery itself forgets them
+    yield
+    celery.conf.update(before)
+    celery._after_fork()
 
 
 @pytest.fixture

@@ -257,18 +257,10 @@ def test_a_reorganisation_takes_the_token_back_to_being_issued_and_it_comes_agai
 
 
 def test_with_redis_down_a_submission_is_kept_and_the_sweep_screens_it(
-    draft, sample_list, settings, django_capture_on_commit_callbacks
+    draft, sample_list, broker_down, django_capture_on_commit_callbacks
 ):
-    from kyc.tasks import run_screening_task
-
-    run_screening_task.app.conf.task_always_eager = False
-    run_screening_task.app.conf.update(broker_url="redis://127.0.0.1:9/0")
-    try:
-        with django_capture_on_commit_callbacks(execute=True):
-            services.submit_application(application_id=draft.pk, user=draft.user, declares=True)
-    finally:
-        run_screening_task.app.conf.task_always_eager = True
-        run_screening_task.app.conf.update(broker_url=settings.CELERY_BROKER_URL)
+    with django_capture_on_commit_callbacks(execute=True):
+        services.submit_application(application_id=draft.pk, user=draft.user, declares=True)
     draft.refresh_from_db()
     assert draft.state == Application.State.SUBMITTED
     assert not draft.screening_ready

@@ -11,7 +11,6 @@ from chain.gateway import gateway
 from chain.models import ChainTransaction, Holding
 from chain.services import outbox
 from chain.types import Restriction
-from portal.celery import app as celery
 from tokens import selectors, services
 from tokens.exceptions import FormReused, TransferRefused
 from tokens.models import Transfer
@@ -121,10 +120,8 @@ def test_the_node_being_down_is_said_and_the_page_still_works(holding, signed_in
     assert not Transfer.objects.exists()
 
 
-def test_redis_being_down_loses_nothing(holding, monkeypatch, caplog, django_capture_on_commit_callbacks):
+def test_redis_being_down_loses_nothing(holding, broker_down, monkeypatch, caplog, django_capture_on_commit_callbacks):
     """The wake-up after the commit finds no broker; the request stands, and the sweep takes it."""
-    monkeypatch.setitem(celery.conf, "task_always_eager", False)
-    monkeypatch.setitem(celery.conf, "broker_url", "redis://127.0.0.1:9/0")
     monkeypatch.setattr(outbox, "_woken_at", 0.0)
     with django_capture_on_commit_callbacks(execute=True) as wake_ups:
         transfer = request(holding, 5)
