@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from portal.models import User
+from portal.registry import Registry, Text
 
 if TYPE_CHECKING:
     from chain.models import ChainTransaction, Signer
@@ -58,6 +59,9 @@ class Visibility:
 
 
 visibility = Visibility()
+
+#: Kinds of incidents of the other apps: what each means and what to do.
+incident_meanings: Registry[Mapping[str, Text]] = Registry()
 
 
 # --- the incident desk ------------------------------------------------------------------------------------

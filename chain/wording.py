@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from chain.abi import code_of
+from chain.registry import incident_meanings
 from chain.types import Restriction, Standing
 
 Text = str | Promise
@@ -517,5 +518,5 @@ INCIDENTS: Mapping[str, Text] = {
 
 def incident_sentence(kind: str) -> str:
     """What an incident of this kind means and what to do about it."""
-    known = INCIDENTS.get(kind)
+    known = INCIDENTS.get(kind) or next((words[kind] for words in incident_meanings if kind in words), None)
     return str(known) if known else _("Something happened that should not have. A person must look at it.")

@@ -41,6 +41,7 @@ _COLUMNS: Final[dict[type[Model], tuple[str, ...]]] = {
     models.Breaker: ("pair", "state", "cause", "opened_at"),
     models.PriceTick: ("price_round", "currency", "btc", "eth", "evaluated_at", "breaches", "cures"),
     models.Breach: ("loan", "kind", "stage", "state", "found_at", "acted_at"),
+    models.Setback: ("kind", "row_id", "loan", "tries", "since", "problem"),
     models.Reminder: ("loan", "kind", "coverage_bps", "at"),
     models.MarginCall: ("loan", "state", "opened_at", "deadline", "asked", "ended_at"),
     models.Sale: ("loan", "cause", "state", "pause", "venue", "started_at", "ended_at"),

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from chain.registry import visibility
+from chain.registry import incident_meanings, visibility
+from lending.incidents import MEANINGS
 from lending.models import Loan, MarginCall, Withdrawal
 from lending.selectors import book, credit
 from portal.models import Role, User
@@ -27,10 +28,11 @@ MENU = (
 
 
 def connect() -> None:
-    """Register the menu, what a borrower should do next, and who may see the transactions of collateral."""
+    """Register the menu, what a borrower should do next, what incidents mean, and who may see transactions of collateral."""
     for item in MENU:
         menu_items.register(item)
     next_steps.register(borrower_steps)
+    incident_meanings.register(MEANINGS)
     visibility.register("lending.withdrawal", _sees_withdrawal)
     visibility.register("lending.loan", _sees_loan)
 

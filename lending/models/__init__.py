@@ -6,7 +6,7 @@ from .collateral import Deposit, DepositAddress, Disposition, ReturnAddress, Wit
 from .credit import CreditApplication, CreditDecision, CreditLine, IncomeEvidence
 from .ledger import Account, Accrual, AccrualRun, Entry, EntryKind, Posting, Unit
 from .loans import Draw, Loan, LoanDocument, Renewal, Repayment, WriteOff
-from .monitoring import Breach, Position, Stage
+from .monitoring import Breach, Position, Setback, Stage
 from .prices import Breaker, Observation, Pair, Price, PricePolicy, PriceRound, PriceSource, PriceTick
 from .risk import GroupMember, Limit, RelatedGroup
 from .sales import Delivery, Sale, SaleOrder
@@ -59,6 +59,7 @@ __all__ = [
     "ReturnAddress",
     "Sale",
     "SaleOrder",
+    "Setback",
     "Stage",
     "StressRun",
     "Unit",

@@ -116,3 +116,29 @@ class Breach(models.Model):
 
     def __str__(self) -> str:
         return f"{self.loan_id} {self.kind} {self.stage}"
+
+
+class Setback(models.Model):
+    """Work of the desk's own that failed and is tried again. The row is gone when it succeeded: what is here waits."""
+
+    class Kind(models.TextChoices):
+        BREACH = "breach", _("Step brought by a price")
+        CALL = "call", _("Call for collateral")
+        SALE = "sale", _("Sale of collateral")
+
+    kind = models.CharField(_("what"), max_length=6, choices=Kind.choices)
+    row_id = models.BigIntegerField(help_text="of the breach, call or sale")
+    loan = models.ForeignKey("lending.Loan", on_delete=models.PROTECT, related_name="setbacks")
+    tries = models.PositiveIntegerField(_("tries"), default=0)
+    since = models.DateTimeField(_("since"))
+    last_at = models.DateTimeField(_("last tried"), null=True)
+    problem = models.CharField(_("what went wrong"), max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["since"]
+        verbose_name = _("setback")
+        verbose_name_plural = _("setbacks")
+        constraints = [models.UniqueConstraint(fields=["kind", "row_id"], name="lending_setback_once")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.row_id}: {self.tries}"

@@ -23,6 +23,7 @@ from lending.models import (
     Repayment,
     ReturnAddress,
     Sale,
+    Setback,
     Withdrawal,
     WriteOff,
 )
@@ -204,6 +205,11 @@ def distribution(currency: str) -> list[tuple[str, int, Money]]:
 # --- what waits for an officer -------------------------------------------------------------------------------------
 
 
+def setbacks() -> QuerySet[Setback]:
+    """What the desk could not carry out by itself and tries again, the oldest first."""
+    return Setback.objects.select_related("loan__borrower__party").order_by("since")
+
+
 def calls_open() -> QuerySet[MarginCall]:
     """Open calls, the earliest deadline first."""
     rows = MarginCall.objects.filter(state=MarginCall.State.OPEN)
@@ -278,5 +284,6 @@ def work_count(_user: User) -> int:
             repayments_to_confirm(),
             withdrawals_open(),
             sales_running(),
+            setbacks(),
         )
     )

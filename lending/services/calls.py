@@ -17,10 +17,10 @@ from django.utils import timezone
 from lending import coverage
 from lending.coverage import Prices
 from lending.exceptions import NoAcceptedPrice
-from lending.models import Breach, Loan, MarginCall, Position, Reminder, Stage
+from lending.models import Breach, Loan, MarginCall, Position, Reminder, Setback, Stage
 from lending.money import ceil_minor, from_minor
 from lending.selectors.valuation import value_loan
-from lending.services import positions, sales
+from lending.services import positions, sales, setbacks
 from lending.services.guards import locked_loan, move
 from lending.services.notices import tell
 from portal.models import User
@@ -35,15 +35,23 @@ _REMINDERS: Final = {Stage.REMINDER_FIRST: Kind.FIRST, Stage.REMINDER_SECOND: Ki
 def act_on_breaches(*, limit: int = 500) -> int:
     """Carry out what waits, deepest first, one transaction each; how many were carried out.
 
-    One loan's trouble is logged and keeps nobody else waiting; its row is tried again.
+    One loan's trouble keeps nobody else waiting: what failed goes to the end of the line, is counted and tried again.
     """
-    waiting = Breach.objects.filter(state=Breach.State.PENDING).order_by("-stage", "id").values_list("pk", flat=True)
+    kind = Setback.Kind.BREACH
+    waiting = Breach.objects.filter(state=Breach.State.PENDING)
+    setbacks.forget_gone(kind=kind, waiting=waiting)
+    rows = waiting.order_by(setbacks.last_in_line(kind), "-stage", "id").values_list("pk", "loan_id")
     done = 0
-    for breach_id in list(waiting[:limit]):
+    tried: list[int] = []
+    for breach_id, loan_id in list(rows[:limit]):
         try:
             done += act(breach_id=breach_id)
-        except Exception:
+            tried.append(breach_id)
+        except Exception as error:
             logger.exception("breach %s could not be carried out; it is tried again", breach_id)
+            setbacks.note_failure(kind=kind, row_id=breach_id, loan_id=loan_id, error=error)
+    setbacks.note_success(kind=kind, row_ids=tried)
+    setbacks.watch_breaches()
     return done
 
 
@@ -223,15 +231,19 @@ def review_calls(*, now: datetime | None = None) -> int:
 
     The row's deadline is the queue, so a worker that was away loses nothing.
     """
-    moment = now or timezone.now()
+    moment, kind = now or timezone.now(), Setback.Kind.CALL
+    waiting = MarginCall.objects.filter(state=MarginCall.State.OPEN)
+    setbacks.forget_gone(kind=kind, waiting=waiting)
     ended = 0
-    for call_id in list(
-        MarginCall.objects.filter(state=MarginCall.State.OPEN).order_by("deadline").values_list("pk", flat=True)
-    ):
+    reviewed: list[int] = []
+    for call_id, loan_id in list(waiting.order_by("deadline").values_list("pk", "loan_id")):
         try:
             ended += _review(call_id, moment)
-        except Exception:
+            reviewed.append(call_id)
+        except Exception as error:
             logger.exception("call %s could not be reviewed; it is tried again", call_id)
+            setbacks.note_failure(kind=kind, row_id=call_id, loan_id=loan_id, error=error)
+    setbacks.note_success(kind=kind, row_ids=reviewed)
     return ended
 
 

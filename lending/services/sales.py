@@ -30,12 +30,24 @@ from lending.execution.venues import (
     VenueUnavailable,
     venue,
 )
-from lending.models import Asset, Breach, Delivery, Loan, MarginCall, Position, Price, Sale, SaleOrder, Stage
+from lending.models import (
+    Asset,
+    Breach,
+    Delivery,
+    Loan,
+    MarginCall,
+    Position,
+    Price,
+    Sale,
+    SaleOrder,
+    Setback,
+    Stage,
+)
 from lending.models.prices import pair_of
 from lending.money import ASSET_DIGITS, floor_minor, from_minor
 from lending.selectors.prices import accepted_price
 from lending.selectors.valuation import Valuation, value_loan
-from lending.services import deliveries, positions
+from lending.services import deliveries, positions, setbacks
 from lending.services.guards import locked_loan, move
 from lending.services.notices import tell
 from portal import audit
@@ -106,15 +118,22 @@ def sell_to_repay(loan: Loan, actor: User | str, minor: int) -> Sale:
 
 
 def run_sales(*, limit: int = 100) -> int:
-    """One step of every running sale; how many made one. One sale's trouble keeps no other waiting."""
+    """One step of every running sale; how many made one. One sale's trouble keeps no other waiting.
+
+    More than `limit` running sales take turns by lot: many may wait for their collateral, and none waits behind them.
+    """
+    kind, running = Setback.Kind.SALE, Sale.objects.filter(state__in=Sale.RUNNING)
+    setbacks.forget_gone(kind=kind, waiting=running)
     steps = 0
-    for sale_id in list(
-        Sale.objects.filter(state__in=Sale.RUNNING).order_by("id").values_list("pk", flat=True)[:limit]
-    ):
+    went_on: list[int] = []
+    for sale_id, loan_id in list(running.order_by("?").values_list("pk", "loan_id")[:limit]):
         try:
             steps += step(sale_id=sale_id)
-        except Exception:
+            went_on.append(sale_id)
+        except Exception as error:
             logger.exception("sale %s could not go on; it is tried again", sale_id)
+            setbacks.note_failure(kind=kind, row_id=sale_id, loan_id=loan_id, error=error)
+    setbacks.note_success(kind=kind, row_ids=went_on)
     return steps
 
 
@@ -354,14 +373,10 @@ def _trouble(order: SaleOrder, pause: str, problem: str) -> None:
 
 
 def _pause(sale: Sale, pause: str, detail: str = "") -> None:
-    """SELLING → PAUSED on the locked sale, and the desk is told."""
+    """SELLING → PAUSED on the locked sale, and the desk is told, also when one cause follows another."""
     if sale.pause == pause:
         return
-    if sale.state == Sale.State.PAUSED:
-        sale.pause = pause
-        sale.save(update_fields=["pause"])
-        return
-    sale.pause = pause
+    was_paused, sale.pause = sale.state == Sale.State.PAUSED, pause
     if pause != Sale.Pause.DELIVERY:
         open_incident(
             kind="lending.sale_paused",
@@ -369,6 +384,9 @@ def _pause(sale: Sale, pause: str, detail: str = "") -> None:
             dedupe_key=f"lending.sale:{sale.pk}",
             data={"sale": sale.pk},
         )
+    if was_paused:
+        sale.save(update_fields=["pause"])
+        return
     move(
         sale,
         Sale.State.PAUSED,

@@ -118,6 +118,7 @@ def terms(request: HttpRequest) -> HttpResponse:
 def work(request: HttpRequest) -> HttpResponse:
     """Everything that waits for an officer, by kind, the most urgent first."""
     context = {
+        "setbacks": selectors.setbacks()[:100],
         "calls": selectors.calls_open()[:100],
         "sales": selectors.sales_running()[:100],
         "deliveries": selectors.deliveries_open()[:100],
