@@ -10,9 +10,10 @@ class ChainConfig(AppConfig):
     def ready(self) -> None:
         from chain.desk import steps  # noqa: F401 (registers itself)
         from chain.desk.selectors import open_alarms_for
+        from chain.public.figures import verified_wallets
         from chain.selectors import open_incidents_for
         from portal.models import Role
-        from portal.registry import MenuItem, menu_items
+        from portal.registry import MenuItem, PublicPart, menu_items, public_parts
 
         menu_items.register(
             MenuItem(
@@ -32,6 +33,9 @@ class ChainConfig(AppConfig):
                 order=68,
                 section="/chain/proposals/",
             )
+        )
+        public_parts.register(
+            PublicPart("chain/public/wallets.html", lambda: {"wallets": verified_wallets()}, order=20)
         )
         # Every app's followups.py registers what must happen after its transactions.
         autodiscover_modules("followups")

@@ -10,9 +10,9 @@ from django.utils.translation import gettext_lazy as _
 from chain.registry import incident_meanings, visibility
 from lending.incidents import MEANINGS
 from lending.models import Loan, MarginCall, Withdrawal
-from lending.selectors import book, credit
+from lending.selectors import book, credit, proofs
 from portal.models import Role, User
-from portal.registry import INVESTOR, MenuItem, NextStep, menu_items, next_steps
+from portal.registry import INVESTOR, VISITOR, MenuItem, NextStep, PublicPart, menu_items, next_steps, public_parts
 
 _DESK = frozenset({Role.LOAN_OFFICER, Role.AUDITOR})
 MENU = (
@@ -24,6 +24,7 @@ MENU = (
     MenuItem(_("Stress tests"), "lending:stress", _DESK, order=44),
     MenuItem(_("Prices and sources"), "lending:prices", _DESK, order=45),
     MenuItem(_("Books and chains"), "lending:assurance", _DESK, order=46),
+    MenuItem(_("Proof of collateral"), "lending:public-proof", frozenset({VISITOR}), order=47),
 )
 
 
@@ -33,6 +34,7 @@ def connect() -> None:
         menu_items.register(item)
     next_steps.register(borrower_steps)
     incident_meanings.register(MEANINGS)
+    public_parts.register(PublicPart("lending/public_part.html", proofs.public_part, order=40))
     visibility.register("lending.withdrawal", _sees_withdrawal)
     visibility.register("lending.loan", _sees_loan)
 

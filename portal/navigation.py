@@ -10,11 +10,12 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from portal.models import Role, User
-from portal.registry import INVESTOR, MenuItem, Text, menu_items
+from portal.registry import INVESTOR, VISITOR, MenuItem, Text, menu_items
 
 ANYBODY = frozenset({INVESTOR, *Role.values})
 
 OWN_ITEMS = (
+    MenuItem(_("Public information"), "portal:public", frozenset({VISITOR}), order=10, section="/public/"),
     MenuItem(_("Overview"), "portal:dashboard", ANYBODY, order=0),
     MenuItem(_("People and roles"), "portal:people", frozenset({Role.ADMINISTRATOR}), order=80),
     MenuItem(_("Audit trail"), "portal:audit", frozenset({Role.ADMINISTRATOR, Role.AUDITOR}), order=85),
@@ -33,9 +34,9 @@ class MenuLink:
 
 
 def audiences_of(user: User | AnonymousUser) -> frozenset[str]:
-    """Whose menus this person sees: their roles, or the investor's for those in none."""
+    """Whose menus this person sees: their roles, the investor's for those in none, the visitor's without sign-in."""
     if not isinstance(user, User):
-        return frozenset()
+        return frozenset({VISITOR})
     return user.roles or frozenset({INVESTOR})
 
 

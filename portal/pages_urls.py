@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from portal.views import audit, notices, pages, people, settings, styleguide
+from portal.views import audit, notices, pages, people, public, settings, styleguide
 
 app_name = "portal"
 urlpatterns = [
     path("", pages.home, name="home"),
+    path("public/", public.overview, name="public"),
     path("dashboard/", pages.dashboard, name="dashboard"),
     path("language/", settings.choose_language, name="language"),
     path("settings/", settings.edit_settings, name="settings"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from django.utils.functional import Promise
 
@@ -77,7 +77,8 @@ class Summary:
 class MenuItem:
     """One entry of the header's menu.
 
-    `roles` names who sees it: roles of `portal.models.Role`, `"investor"` for signed-in people without a role.
+    `roles` names who sees it: roles of `portal.models.Role`, `INVESTOR` for signed-in people without a role, `VISITOR`
+    for those who are not signed in.
     `section` is the address prefix that marks it as current (default: its own address). `count` gives a number shown
     beside it (work that waits), or None.
     """
@@ -90,7 +91,20 @@ class MenuItem:
     count: Callable[[User], int | None] | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class PublicPart:
+    """One part of the page that everybody may read, signed in or not: its template, and what that shows.
+
+    `content` is asked at every request, so it costs a constant number of queries and never waits for the node.
+    """
+
+    template: str
+    content: Callable[[], dict[str, Any]]
+    order: int = 50
+
+
 INVESTOR = "investor"
+VISITOR = "visitor"
 
 NextStepProvider = Callable[["User"], Iterable[NextStep]]
 
@@ -99,3 +113,4 @@ SummaryProvider = Callable[["User"], Iterable[Summary]]
 next_steps: Registry[NextStepProvider] = Registry()
 summaries: Registry[SummaryProvider] = Registry()
 menu_items: Registry[MenuItem] = Registry()
+public_parts: Registry[PublicPart] = Registry()

@@ -163,6 +163,16 @@ class DocumentForm(forms.Form):
     file = forms.FileField(label=_("PDF file"), help_text=_("PDF, at most 10 MB. Its hash will be in the contract."))
 
 
+class DocumentCheckForm(forms.Form):
+    """A file whose hash the browser works out. It is never sent: the field stands in no form."""
+
+    file = forms.FileField(
+        label=_("Document"),
+        required=False,
+        help_text=_("The file stays on your device. Your browser works out its hash and compares it."),
+    )
+
+
 class ReasonForm(forms.Form):
     reason = forms.CharField(label=_("Reason"), widget=forms.Textarea(attrs={"rows": 3}), max_length=1000)
 

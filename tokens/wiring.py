@@ -11,8 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from chain.registry import visibility
 from kyc.selectors import wallets_for
 from portal.models import Role, User
-from portal.registry import INVESTOR, MenuItem, menu_items, next_steps, summaries
-from tokens import notices, steps
+from portal.registry import INVESTOR, MenuItem, PublicPart, menu_items, next_steps, public_parts, summaries
+from tokens import notices, published, steps
 from tokens.models import AdmissionRequest, PlacementRule, Recovery, Subscription, Transfer
 from tokens.selectors import may_see_transfer, names_for
 from tokens.services.guards import looks_after_securities
@@ -48,6 +48,7 @@ def connect() -> None:
     next_steps.register(steps.investor_steps)
     next_steps.register(steps.staff_steps)
     summaries.register(steps.investor_summary)
+    public_parts.register(PublicPart("tokens/public/part.html", published.public_part, order=10))
 
 
 def ensure_first_placement_rule(**kwargs: Any) -> None:

@@ -13,6 +13,11 @@ def newest_proof() -> CollateralProof | None:
     return CollateralProof.objects.defer("cut").first()
 
 
+def public_part() -> dict[str, Any]:
+    """For the page that everybody may read. One query."""
+    return {"proof": newest_proof()}
+
+
 def newest_runs() -> dict[str, ReconciliationRun | None]:
     """The last finished comparison of each asset."""
     done = ReconciliationRun.objects.exclude(state=ReconciliationRun.State.RUNNING)
