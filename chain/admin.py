@@ -6,7 +6,8 @@ from django.contrib import admin
 from unfold.admin import TabularInline
 
 from chain.desk.models import Alarm, AlarmRule, ResponseStep
-from chain.models import Attempt, ChainTransaction, Contract, Incident, OutsideTransaction, Signer
+from chain.models import Attempt, ChainTransaction, Contract, Incident, Signer
+from chain.outside.models import OutsideTransaction
 from portal.admin import RecordAdmin
 
 

@@ -48,4 +48,5 @@ def due_day(day: date) -> date:
 
 def months_after(day: date, months: int) -> date:
     """The same day of the month `months` later, or that month's last day (29 February comes back on 28)."""
-    return day + relativedelta(months=months)
+    later: date = day + relativedelta(months=months)
+    return later

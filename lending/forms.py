@@ -59,7 +59,7 @@ class RateField(forms.DecimalField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(min_value=Decimal("0.01"), max_value=Decimal(100), decimal_places=2, **kwargs)
 
-    def clean(self, value: Any) -> int | None:  # type: ignore[override]
+    def clean(self, value: Any) -> int | None:
         percent = super().clean(value)
         return None if percent is None else int(percent * 100)
 

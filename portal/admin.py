@@ -9,7 +9,8 @@ from django.db.models import Model
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from portal.models import AuditEntry, Notice, User
+from portal.models import AuditEntry, User
+from portal.notices.models import Notice
 
 
 class RecordAdmin(ModelAdmin):

@@ -10,7 +10,8 @@ from typing import Any, Final
 from django.utils import timezone
 
 from chain.followups import followup, on_event, outside_followup
-from chain.models import ChainTransaction, EventLog, OutsideTransaction
+from chain.models import ChainTransaction, EventLog
+from chain.outside.models import OutsideTransaction
 from kyc.selectors import wallet_by_address
 from portal import audit
 from portal.notices.services import notify

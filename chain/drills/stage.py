@@ -41,7 +41,7 @@ def stage(*, plan: str = "drill") -> Iterator[World]:
 
 def drop_leftovers() -> list[str]:
     """Drop the databases of drills that were killed: those of our making that nobody is connected to."""
-    with connection._nodb_cursor() as cursor:  # type: ignore[attr-defined]  # the way Django makes test databases
+    with connection._nodb_cursor() as cursor:  # the way Django makes test databases
         cursor.execute(
             "SELECT datname FROM pg_database WHERE datname ~ '^drill_[0-9a-f]{12}$' "
             "AND datname NOT IN (SELECT datname FROM pg_stat_activity WHERE datname IS NOT NULL)"

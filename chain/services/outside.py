@@ -356,11 +356,11 @@ def _settle(rpc: Rpc, row: OutsideTransaction) -> None:
     def end(locked: OutsideTransaction) -> None:
         if locked.is_settled or locked.block_hash != row.block_hash:
             return
-        settled = {"is_settled": True, "settled_at": timezone.now()}
+        settled: dict[str, Any] = {"is_settled": True, "settled_at": timezone.now()}
         if locked.state == State.MINED:
             _move(locked, State.FINAL, **settled)
         elif locked.state == State.REVERTED:
-            locked.is_settled, locked.settled_at = True, settled["settled_at"]  # type: ignore[assignment]
+            locked.is_settled, locked.settled_at = True, settled["settled_at"]
             locked.save(update_fields=list(settled))
             followups.tell_outside(locked, State.REVERTED)
 

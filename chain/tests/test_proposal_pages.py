@@ -108,6 +108,7 @@ def test_a_proposal_that_waits_for_signatures_is_withdrawn_with_a_reason(careful
     proposal.refresh_from_db()
     assert (proposal.state, proposal.transaction.state) == ("cancelled", "refused")
     entry = AuditEntry.objects.get(action="chain.proposal.cancelled", subject_id=str(proposal.pk))
+    assert entry.actor is not None
     assert (entry.reason, entry.actor.email) == ("asked by mistake", "careful@musubi.example")
     assert page not in careful.get(f"/chain/proposals/{proposal.pk}/").content.decode()
     assert "Nothing can be done here any more" in careful.get(page).content.decode()
@@ -115,7 +116,7 @@ def test_a_proposal_that_waits_for_signatures_is_withdrawn_with_a_reason(careful
 
 def test_withdrawing_what_was_submitted_meanwhile_is_refused_in_words(careful, proposal):
     page = f"/chain/proposals/{proposal.pk}/withdraw/"
-    token = re.search(r'name="once_token" value="([^"]+)"', careful.get(page).content.decode())[1]
+    (token,) = re.findall(r'name="once_token" value="([^"]+)"', careful.get(page).content.decode())
     SafeProposal.objects.filter(pk=proposal.pk).update(state="sent")
     answer = careful.post(page, {"once_token": token, "reason": "too late"})
     assert answer.status_code >= 400
@@ -166,7 +167,7 @@ def test_the_second_factor_is_asked_before_a_proposal_is_signed_or_ends(proposal
     administrator = make_person("admin@musubi.example", role=Role.ADMINISTRATOR, second_factor=True)
     browser = sign_in(administrator, fresh=False)
     answer = browser.post(f"/chain/proposals/{proposal.pk}/{step}/", {"reason": "x", "signature": "0x"})
-    assert "reauthenticate" in answer.url
+    assert "reauthenticate" in answer["Location"]
     proposal.refresh_from_db()
     assert proposal.state == "collecting"
 

@@ -232,7 +232,7 @@ def test_the_controller_announces_its_own_functions_on_securities_only(scene: Sc
 def second_wallet(scene: Scene, holder: str) -> str:
     """Somebody's second wallet: a verification of the same subject."""
     subject = bytes.fromhex(SbtRecord.objects.get(address=holder).subject[2:])
-    wallet = services.create_custody_signer(label="second").address
+    wallet: str = services.create_custody_signer(label="second").address
     attestor = scene.platform.signer(SignerRole.ATTESTOR)
     attested = attest(scene.platform, wallet, subject=subject)
     call = operations.issue_sbt(attested, attestor.address, attestations.sign(attested, attestor))

@@ -370,6 +370,12 @@ def _activate(application_id: int, sbt: SbtView) -> int:
     if application.state != State.PENDING:
         return 0
     application.effective_from = sbt.effective_from
+
+    def follow() -> None:
+        _sync_party(application)
+        ask_again(user=application.user, actor="clock")
+        tell(application=application, kind="active", key=sbt.token_id)
+
     move(
         application,
         State.ACTIVE,
@@ -377,11 +383,7 @@ def _activate(application_id: int, sbt: SbtView) -> int:
         action="kyc.token.active",
         fields=["effective_from"],
         data={"token_id": str(sbt.token_id)},
-        before_audit=lambda: (
-            _sync_party(application),
-            ask_again(user=application.user, actor="clock"),
-            tell(application=application, kind="active", key=sbt.token_id),
-        ),
+        before_audit=follow,
     )
     return 1
 

@@ -116,7 +116,7 @@ class TestProof:
     def test_a_contract_wallet_speaks_for_itself(self, platform: Any) -> None:
         """ERC-1271: the contract's answer counts; one that answers anything else proves nothing."""
         text = siwe.message_for(address=OTHER.address, nonce="b" * 16, uri=uri_of("link"), statement="Mine.")
-        arguments = {"text": text, "signature": b"\x01" * 80, "uri": uri_of("link")}
+        arguments: Any = {"text": text, "signature": b"\x01" * 80, "uri": uri_of("link")}
         set_code(platform.node, OTHER.address, answer="1626ba7e")
         assert siwe.verify(**arguments).address == OTHER.address
         set_code(platform.node, OTHER.address, answer="ffffffff")
@@ -172,7 +172,7 @@ def test_a_key_of_the_platform_is_nobodys_wallet(verified, investor, second_revi
 
 
 def test_a_wallet_on_a_sanctions_list_is_refused_and_somebody_has_to_look(verified, investor, refused):
-    entry = SanctionsEntry.objects.filter(sanctions_list=SanctionsList.objects.get(is_current=True)).first()
+    entry = SanctionsEntry.objects.filter(sanctions_list=SanctionsList.objects.get(is_current=True))[0]
     SanctionsWallet.objects.create(entry=entry, currency="ETH", address=KEY.address, address_key=KEY.address.lower())
     assert refused(link, user=investor) == "kyc.wallet.not_possible"
     assert not Wallet.objects.filter(address=KEY.address).exists()
@@ -281,7 +281,7 @@ def test_a_renewal_asks_for_the_other_wallets_again(linked, platform, second_rev
 def ask(client: Client, purpose: str, address: str = KEY.address) -> str:
     answer = client.post(reverse("kyc:wallet-message", args=[purpose]), {"address": address})
     assert answer.status_code == 200, answer.content
-    return answer.json()["message"]
+    return str(answer.json()["message"])
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import ClassVar
+from typing import Any, ClassVar, Literal, overload
 
 from django.db import models
 from django.db.models import F, Q
@@ -29,9 +29,19 @@ class BorrowerKind(models.TextChoices):
     CORPORATE = "corporate", _("Company")
 
 
-def MoneyField(verbose_name: object, **options: object) -> models.DecimalField[Decimal, Decimal]:  # noqa: N802
+@overload
+def MoneyField(
+    verbose_name: Any, *, null: Literal[True], **options: Any
+) -> models.DecimalField[Decimal | int | None, Decimal | None]: ...
+
+
+@overload
+def MoneyField(verbose_name: Any, **options: Any) -> models.DecimalField[Decimal | int, Decimal]: ...
+
+
+def MoneyField(verbose_name: Any, **options: Any) -> Any:  # noqa: N802
     """An amount of the row's currency: up to 18 digits and cents; yen are whole."""
-    return models.DecimalField(verbose_name, max_digits=20, decimal_places=2, **options)  # type: ignore[call-overload,no-any-return]
+    return models.DecimalField(verbose_name, max_digits=20, decimal_places=2, **options)
 
 
 class ProductTerms(models.Model):

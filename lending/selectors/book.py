@@ -191,7 +191,8 @@ def distribution(currency: str) -> list[tuple[str, int, Money]]:
     if prices.btc is None or prices.eth is None:
         return []
     scale = coverage.BPS * (1 if currency == "JPY" else 100)
-    values = {"btc": prices.btc, "eth": prices.eth, "scale": scale, "ends": list(CLASSES), "currency": currency}
+    values: dict[str, Any] = {"btc": prices.btc, "eth": prices.eth, "scale": scale}
+    values |= {"ends": list(CLASSES), "currency": currency}
     with connection.cursor() as cursor:
         cursor.execute(_DISTRIBUTION, values)
         found = {int(row[0]): (int(row[1]), int(row[2])) for row in cursor.fetchall()}

@@ -425,6 +425,8 @@ def confirm_credit(*, application_id: int, actor: User, agrees: bool, reason: st
 
 
 def _open_line(application: CreditApplication, proposal: CreditDecision, actor: User) -> CreditLine:
+    if proposal.amount is None or proposal.rate_bps is None:
+        raise ValueError("an approval without its numbers")  # the database holds none
     earlier = CreditLine.objects.select_for_update().filter(subject=application.subject, currency=application.currency)
     for line in earlier.exclude(state=CreditLine.State.CLOSED):
         _close(line, actor, reason="replaced by a new line")

@@ -76,13 +76,13 @@ def room_for(loan: Loan, valuation: Valuation, *, line: CreditLine | None, witho
 
 
 def _requested(loan: Loan, without: Draw | None) -> int:
-    draws = loan.draws.filter(state=State.REQUESTED).exclude(pk=without.pk if without else None)
+    draws = loan.draws.filter(state=State.REQUESTED).exclude(pk=without.pk if without else 0)
     return to_minor(draws.aggregate(total=Sum("amount"))["total"] or Decimal(0), loan.currency)
 
 
 def _requested_by(subject: str, currency: str, without: Draw | None) -> int:
     draws = Draw.objects.filter(state=State.REQUESTED, loan__line__subject=subject, loan__currency=currency)
-    total = draws.exclude(pk=without.pk if without else None).aggregate(total=Sum("amount"))["total"]
+    total = draws.exclude(pk=without.pk if without else 0).aggregate(total=Sum("amount"))["total"]
     return to_minor(total or Decimal(0), currency)
 
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from lending import calendar
 from lending.exceptions import LoanRefused
-from lending.models import Account, Accrual, CreditLine, EntryKind, Loan, Renewal, WriteOff
+from lending.models import Account, Accrual, CreditLine, EntryKind, Loan, Renewal, Stage, WriteOff
 from lending.money import from_minor, to_minor
 from lending.selectors.ledger import debt_of, outstanding_principal
 from lending.selectors.terms import terms_in_force
@@ -137,7 +137,7 @@ def _extend(
     loan.save(update_fields=["matures_on", "due_on", "terms", "rate_bps", "changed_at"])
     Accrual.objects.filter(loan=loan).update(due_on=loan.due_on, rate_bps=rate_bps, late_rate_bps=terms.late_rate_bps)
     position = positions.open_position(loan=loan)
-    positions.set_stage(loan=loan, stage=position.stage, cure_bps=position.cure_bps)
+    positions.set_stage(loan=loan, stage=Stage(position.stage), cure_bps=position.cure_bps)
     renewal.to_matures_on, renewal.to_due_on = loan.matures_on, loan.due_on
     renewal.terms, renewal.rate_bps, renewal.valuation = terms, rate_bps, prices
     renewal.decided_by, renewal.decided_at = actor, timezone.now()

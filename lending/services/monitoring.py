@@ -18,7 +18,7 @@ from django.utils import timezone
 from lending.coverage import BUCKETS, REFERENCE_RATIO, WIDENING
 from lending.models import Currency, PriceTick
 from lending.services.monitoring_sql import CURE_SQL, FALL_SQL
-from lending.wake import wake
+from portal.wake import wake
 
 logger = logging.getLogger(__name__)
 #: Advisory lock: one sweep at a time. PostgreSQL frees it when the process dies.

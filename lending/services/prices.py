@@ -32,10 +32,10 @@ from lending.prices.acceptance import Agreement
 from lending.prices.asking import Answer, Question, ask
 from lending.prices.exceptions import PriceRefused
 from lending.selectors.prices import accepted_price
-from lending.wake import wake
 from portal import audit
 from portal.exceptions import NotPermitted
 from portal.models import Role, User
+from portal.wake import wake
 
 ENGINE: Final = "loan desk"
 

@@ -260,9 +260,8 @@ def _order(sale: Sale, loan: Loan, piece: Slice) -> SaleOrder:
 
 
 def _limit(price: Price, slippage_bps: int) -> Decimal:
-    return (price.value * (10_000 - slippage_bps) / 10_000).quantize(
-        Decimal(1) if price.pair.endswith("JPY") else Decimal("0.1")
-    )
+    least: Decimal = price.value * (10_000 - slippage_bps) / 10_000
+    return least.quantize(Decimal(1) if price.pair.endswith("JPY") else Decimal("0.1"))
 
 
 def _settle(order: SaleOrder, back_end: Venue) -> bool:

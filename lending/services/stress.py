@@ -18,9 +18,9 @@ from lending.selectors.valuation import no_price
 from lending.services.guards import move, require_officer
 from lending.stress import Holding, Parameters, Terms, run
 from lending.stress_paths import HOUR, PATHS, Point
-from lending.wake import wake
 from portal import audit
 from portal.models import User
+from portal.wake import wake
 
 logger = logging.getLogger(__name__)
 ENGINE: Final = "loan desk"

@@ -122,4 +122,4 @@ def limit_scope(scope: str) -> str:
 @register.filter
 def unlocalized(value: Any) -> str:
     """A number that names something (a year, an id): no grouping."""
-    return localize(value, use_l10n=False)
+    return str(localize(value, use_l10n=False))

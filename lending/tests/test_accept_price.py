@@ -63,6 +63,7 @@ def test_the_median_of_the_sources_is_accepted_with_its_sources():
 def test_an_accepted_price_queues_the_evaluation_of_the_book_in_its_currency():
     say("BTC/JPY", BTC, BTC)
     tick = PriceTick.objects.get()
+    assert tick.btc is not None
     assert (tick.currency, tick.btc.value, tick.eth) == ("JPY", BTC, None)
 
 

@@ -78,6 +78,7 @@ def test_below_the_call_level_collateral_is_called_with_a_deadline(lent):
     assert state(lent) == Loan.State.MARGIN_CALLED
     assert call.asked == D(5_100_000)  # 200 % of ten million, less what is there
     assert call.deadline - call.opened_at == timedelta(hours=48)
+    assert call.btc_price is not None
     assert call.btc_price.value == D(14_900_000)
     assert AuditEntry.objects.filter(action="lending.loan.margin_called").count() == 1
 

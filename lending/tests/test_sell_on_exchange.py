@@ -14,7 +14,7 @@ from chain.models import Incident
 from lending.execution import venues
 from lending.execution.kraken_simulator import KEY, SECRET
 from lending.execution.venues import CcxtVenue, OrderRefused, Ticket, VenueUnavailable
-from lending.models import Account, Delivery, EntryKind, Loan, Position, Repayment, Sale, SaleOrder
+from lending.models import Account, Delivery, EntryKind, Loan, Position, Repayment, Sale, SaleOrder, Stage
 from lending.prices.exchanges import new_client
 from lending.prices.simulator import Simulator
 from lending.services import accrual, positions, sales
@@ -47,6 +47,7 @@ def ticket(name="musubi-1-1", **changes):
 def test_an_order_is_sold_at_the_bid_with_its_fee_and_found_by_our_id(simulator):
     back_end = venues.venue()
     done = back_end.place(ticket())
+    assert done is not None
     assert done == back_end.find(ticket())
     assert (done.is_final, done.units) == (True, BTC // 2)
     assert done.proceeds == D("0.5") * D("11998800")
@@ -56,9 +57,11 @@ def test_an_order_is_sold_at_the_bid_with_its_fee_and_found_by_our_id(simulator)
 def test_below_its_limit_nothing_is_sold_and_part_of_an_order_is_a_part(simulator):
     back_end = venues.venue()
     none = back_end.place(ticket(limit_price=D(12_100_000)))
-    assert (none.is_final, none.units, none.proceeds) == (True, 0, 0)
+    assert none is not None
+    assert (none.is_final, none.units, none.proceeds) == (True, 0, D(0))
     simulator.market.faults["kraken/orders"] = "partial"
     part = back_end.place(ticket("musubi-1-2"))
+    assert part is not None
     assert (part.is_final, part.units) == (True, BTC // 4)
 
 
@@ -107,7 +110,7 @@ def sale(db, simulator):
             (EntryKind.DRAW, [Line(Account.PRINCIPAL, "JPY", 10_000_000), Line(Account.CASH, "JPY", -10_000_000)]),
         ):
             post(kind=kind, key=str(kind), loan_id=loan.pk, value_on=timezone.localdate(), lines=lines)
-        positions.set_stage(loan=loan, stage=4)
+        positions.set_stage(loan=loan, stage=Stage.SALE)
     books.tick(btc=D(12_000_000))
     with transaction.atomic():
         found = sales.start_sale(loan=loan, cause="price")
@@ -219,6 +222,7 @@ def test_an_exchange_that_is_down_is_asked_again(simulator, sale):
 
 def test_of_two_workers_one_sends_the_order(simulator, sale):
     order = sales._plan(sale.pk)
+    assert order is not None
     stale = SaleOrder.objects.select_related("sale").get(pk=order.pk)
     assert sales._settle(order, venues.venue())
     assert not sales._settle(stale, venues.venue())

@@ -22,7 +22,7 @@ COIN, ETHER = 10**8, 10**18
 
 def stated_book() -> list[Holding]:
     """Coverage 150, 151 … 249 %, each in bitcoin, in ether and half in each: 300 loans of ten million yen."""
-    found = []
+    found: list[Holding] = []
     for percent in range(150, 250):
         worth = 10_000_000 * percent // 100
         sats, wei = worth * COIN // 15_000_000 + 1, worth * ETHER // 500_000 + 1
@@ -107,7 +107,7 @@ def points_of(steps: list[tuple[int, int, int]]) -> list[Point]:
     steps=paths, response=shares, slippage=st.integers(0, 1_000), outage=st.integers(0, 30),
     sats=st.integers(0, 5 * COIN), wei=st.integers(0, 100 * ETHER), debt=st.integers(1, 60_000_000),
 )  # fmt: skip
-def test_coins_and_money_are_conserved_on_every_path(steps, response, slippage, outage, sats, wei, debt) -> None:  # type: ignore[no-untyped-def]
+def test_coins_and_money_are_conserved_on_every_path(steps, response, slippage, outage, sats, wei, debt) -> None:
     loan = Holding(7, "JPY", sats, wei, debt, Terms())
     parameters = Parameters(response_bps=response, slippage_bps=slippage, outage_hours=outage)
     result = run([loan], start=START, points=points_of(steps), parameters=parameters)["JPY"]

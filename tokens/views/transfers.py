@@ -280,7 +280,7 @@ def address_import(request: HttpRequest) -> HttpResponse:
     """Many recipients from a file: all of them, or none and the line that was wrong."""
     form = AddressFileForm(request.POST, request.FILES)
     if not form.is_valid():
-        messages.error(request, " ".join(form.errors.get("file", [])))
+        messages.error(request, " ".join(str(each) for each in form.errors.get("file", [])))
     else:
         try:
             count = services.import_addresses(actor=person(request), content=form.cleaned_data["file"])

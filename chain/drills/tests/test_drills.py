@@ -153,14 +153,14 @@ def test_a_theft_without_an_alarm_is_seen(world: World, monkeypatch: pytest.Monk
 
 
 def test_databases_of_killed_drills_are_dropped_and_those_in_use_are_not(db: None) -> None:
-    with connection._nodb_cursor() as cursor:  # type: ignore[attr-defined]
+    with connection._nodb_cursor() as cursor:
         cursor.execute('CREATE DATABASE "drill_0123456789ab"')
         cursor.execute('CREATE DATABASE "drill_of_somebody"')
     try:
         assert stage.drop_leftovers() == ["drill_0123456789ab"]
         assert stage.drop_leftovers() == []
     finally:
-        with connection._nodb_cursor() as cursor:  # type: ignore[attr-defined]
+        with connection._nodb_cursor() as cursor:
             cursor.execute('DROP DATABASE "drill_of_somebody"')
 
 

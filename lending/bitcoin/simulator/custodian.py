@@ -17,11 +17,11 @@ ACCOUNT_XPUB = (
 def sign(psbt: str) -> str:
     """The PSBT with signatures, as a hardware signer would hand it back."""
     secret = bdk.DescriptorSecretKey(bdk.NetworkKind.TEST, bdk.Mnemonic.from_string(MNEMONIC), None)
-    descriptors = [
+    deposits, change = (
         bdk.Descriptor.new_bip84(secret, kind, bdk.NetworkKind.TEST)
         for kind in (bdk.KeychainKind.EXTERNAL, bdk.KeychainKind.INTERNAL)
-    ]
-    wallet = bdk.Wallet(*descriptors, bdk.Network.REGTEST, bdk.Persister.new_in_memory())
+    )
+    wallet = bdk.Wallet(deposits, change, bdk.Network.REGTEST, bdk.Persister.new_in_memory())
     signed = bdk.Psbt(psbt)
     if not wallet.sign(signed):
         raise ValueError("this custodian has no key for it")

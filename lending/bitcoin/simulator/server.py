@@ -264,7 +264,7 @@ class Api:
                 return self._utxo(script, touching)
         raise _NotFound
 
-    def _after(self, confirmed: list[tuple[Tx, Block | None]], last: list[str]) -> list[tuple[Tx, Block | None]]:
+    def _after(self, confirmed: list[tuple[Tx, Block]], last: list[str]) -> list[tuple[Tx, Block]]:
         begin = 0
         if last:
             begin = next((n + 1 for n, (tx, _block) in enumerate(confirmed) if tx.txid == last[0]), len(confirmed))

@@ -23,12 +23,10 @@ def _scanned(simulator: Simulator) -> bdk.Wallet:
     )
     client = bdk.EsploraClient(simulator.url)
     # The wallet starts at Bitcoin's own regtest genesis, the simulator at one of its own: only coins are compared.
-    wallet.apply_unconfirmed_txs(
-        [
-            bdk.UnconfirmedTx(tx=client.get_tx(bdk.Txid.from_string(tx.txid)), last_seen=0)
-            for tx, _block in simulator.chain.all()
-        ]
-    )
+    for tx, _block in simulator.chain.all():
+        known = client.get_tx(bdk.Txid.from_string(tx.txid))
+        assert known is not None
+        wallet.apply_unconfirmed_txs([bdk.UnconfirmedTx(tx=known, last_seen=0)])
     return wallet
 
 
