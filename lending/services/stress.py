@@ -121,16 +121,16 @@ def _holdings() -> Iterator[Holding]:
     for row in rows.iterator(chunk_size=2000):
         terms = kinds.setdefault(row.loan.terms_id, _terms(row.loan.terms))
         yield Holding(
-            row.loan_id, row.currency, row.btc_sats, int(row.eth_wei), row.debt, terms,
+            row.loan_id, row.currency, row.btc_sats, int(row.eth_wei), row.debt, terms, max(0, row.stage - 1),
             called_at=0 if row.loan.state == Loan.State.MARGIN_CALLED else None,
-            in_sale=row.loan.state == Loan.State.IN_SALE,
+            in_sale=row.loan.state == Loan.State.IN_SALE, borrower=row.loan.borrower_id,
         )  # fmt: skip
 
 
 def _terms(row: ProductTerms) -> Terms:
     same = (
-        "reminder_first_bps", "reminder_second_bps", "call_bps", "sale_bps", "call_target_bps", "sale_target_bps",
-        "call_cure_bps", "slice_limit", "close_out_below",
+        "origination_bps", "reminder_first_bps", "reminder_second_bps", "call_bps", "sale_bps", "call_target_bps",
+        "sale_target_bps", "call_cure_bps", "slice_limit", "close_out_below",
     )  # fmt: skip
     return Terms(
         **{name: getattr(row, name) for name in same}, cured_by_price=row.call_cured_by_price,
