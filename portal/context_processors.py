@@ -10,6 +10,7 @@ from django.utils.functional import SimpleLazyObject
 
 from portal.models import Role, User
 from portal.navigation import menu_for
+from portal.selectors import theme_for
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
@@ -20,6 +21,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "navigation": SimpleLazyObject(lambda: _navigation(request)),
         "role_labels": SimpleLazyObject(lambda: _role_labels(request)),
         "unread_notices": SimpleLazyObject(lambda: _unread_notices(request)),
+        "theme": SimpleLazyObject(lambda: theme_for(request)),
         "chain_status": SimpleLazyObject(_chain_status),
     }
 

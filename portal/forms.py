@@ -14,7 +14,7 @@ from django.conf import settings
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from portal.models import Role
+from portal.models import Role, Theme
 from portal.services import use_code
 
 LANGUAGES = [("ja", "日本語"), ("en", "English")]
@@ -24,12 +24,17 @@ class LanguageForm(forms.Form):
     language = forms.ChoiceField(choices=LANGUAGES)
 
 
+class ThemeForm(forms.Form):
+    theme = forms.ChoiceField(choices=Theme.choices)
+
+
 class SettingsForm(forms.Form):
     """What a person may set for themselves."""
 
     language = forms.ChoiceField(
         label=_("Language"), choices=LANGUAGES, widget=forms.RadioSelect, help_text=_("Pages and e-mails use it.")
     )
+    theme = forms.ChoiceField(label=_("Colours"), choices=Theme.choices, widget=forms.RadioSelect)
     display_name = forms.CharField(
         label=_("Name shown"),
         max_length=120,

@@ -42,7 +42,14 @@ class StaffSecondFactorMiddleware:
 
     # Names of views; `mfa_*` and what their re-authentication needs. Everything else waits.
     OPEN_NAMES: Final = frozenset(
-        {"account_logout", "account_reauthenticate", "account_login", "portal:language", "portal:healthz"}
+        {
+            "account_logout",
+            "account_reauthenticate",
+            "account_login",
+            "portal:language",
+            "portal:theme",
+            "portal:healthz",
+        }
     )
 
     def __init__(self, get_response: GetResponse) -> None:

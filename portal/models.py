@@ -21,6 +21,14 @@ class Role(models.TextChoices):
     AUDITOR = "auditor", _("Auditor")
 
 
+class Theme(models.TextChoices):
+    """The colours of the pages, as a person chose them."""
+
+    SYSTEM = "system", _("As on this device")
+    LIGHT = "light", _("Light")
+    DARK = "dark", _("Dark")
+
+
 class UserManager(BaseUserManager["User"]):
     """E-mail is the user name; it is kept in lower case, so one address is one person."""
 
@@ -51,6 +59,9 @@ class User(AbstractUser):
     display_name = models.CharField(_("name shown"), max_length=120, blank=True)
     language = models.CharField(
         _("language"), max_length=5, choices=[("ja", "日本語"), ("en", "English")], default="ja"
+    )
+    theme = models.CharField(
+        _("colours"), max_length=6, choices=Theme.choices, blank=True, help_text="empty: never chosen"
     )
 
     USERNAME_FIELD = "email"

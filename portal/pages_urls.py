@@ -10,6 +10,7 @@ urlpatterns = [
     path("public/", public.overview, name="public"),
     path("dashboard/", pages.dashboard, name="dashboard"),
     path("language/", settings.choose_language, name="language"),
+    path("theme/", settings.choose_theme, name="theme"),
     path("settings/", settings.edit_settings, name="settings"),
     path("settings/sessions/<int:session_id>/end/", settings.end_session, name="session-end"),
     path("notices/", notices.notice_list, name="notices"),

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
+from django.http import HttpRequest
 
-from portal.models import AuditEntry, User
+from portal.models import AuditEntry, Theme, User
 from portal.registry import NextStep, Summary, next_steps, summaries
+
+#: In which a browser keeps the colours chosen, for when nobody is signed in.
+THEME_COOKIE = "theme"
 
 
 def next_steps_for(user: User) -> list[NextStep]:
@@ -28,6 +32,15 @@ def has_second_factor(user: User | AnonymousUser) -> bool:
         return False
     kinds = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
     return Authenticator.objects.filter(user=user, type__in=kinds).exists()
+
+
+def theme_for(request: HttpRequest) -> str:
+    """The colours chosen by this person or, where none are, in this browser; empty when nobody ever chose."""
+    user = getattr(request, "user", None)
+    remembered = request.COOKIES.get(THEME_COOKIE, "")
+    if isinstance(user, User) and user.theme:
+        return user.theme
+    return remembered if remembered in Theme.values else ""
 
 
 def audit_entries(

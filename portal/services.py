@@ -15,8 +15,10 @@ from django.utils.translation import gettext_lazy as _
 from portal import audit
 from portal.exceptions import DomainError, NotPermitted
 from portal.models import IdempotencyKey, Role, UsedCode, User
+from portal.selectors import THEME_COOKIE
 
-LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
+#: Of the choices a browser remembers for when nobody is signed in.
+CHOICE_COOKIE_AGE = 365 * 24 * 3600
 
 
 class RoleUnchanged(DomainError):
@@ -25,10 +27,19 @@ class RoleUnchanged(DomainError):
 
 def remember_language(response: HttpResponse, language: str) -> None:
     """Keep the language in this browser, for when nobody is signed in."""
+    _remember(response, settings.LANGUAGE_COOKIE_NAME, language)
+
+
+def remember_theme(response: HttpResponse, theme: str) -> None:
+    """Keep the colours in this browser, for when nobody is signed in."""
+    _remember(response, THEME_COOKIE, theme)
+
+
+def _remember(response: HttpResponse, name: str, value: str) -> None:
     response.set_cookie(
-        settings.LANGUAGE_COOKIE_NAME,
-        language,
-        max_age=LANGUAGE_COOKIE_AGE,
+        name,
+        value,
+        max_age=CHOICE_COOKIE_AGE,
         samesite="Lax",
         httponly=True,
         secure=settings.SESSION_COOKIE_SECURE,
@@ -46,14 +57,25 @@ def set_language(*, user_id: int, language: str) -> User:
 
 
 @transaction.atomic
-def change_settings(*, user_id: int, display_name: str, language: str) -> User:
+def set_theme(*, user_id: int, theme: str) -> User:
+    """The colours in which this person sees the pages from now on, in every browser."""
+    user = User.objects.select_for_update().get(pk=user_id)
+    user.theme = theme
+    user.full_clean(validate_unique=False, validate_constraints=False)
+    user.save(update_fields=["theme"])
+    return user
+
+
+@transaction.atomic
+def change_settings(*, user_id: int, display_name: str, language: str, theme: str) -> User:
     """What a person sets for themselves; an audit row when the name others see changes."""
     user = User.objects.select_for_update().get(pk=user_id)
     renamed = user.display_name != display_name
     user.display_name = display_name
     user.language = language
+    user.theme = theme
     user.full_clean(validate_unique=False, validate_constraints=False)
-    user.save(update_fields=["display_name", "language"])
+    user.save(update_fields=["display_name", "language", "theme"])
     if renamed:
         audit.record(action="portal.user.renamed", subject_type="portal.user", subject_id=user.pk, actor=user)
     return user

@@ -10,6 +10,7 @@ import { startForms } from "./forms";
 import { startLiveParts } from "./live";
 import { startMenus } from "./menu";
 import { startQueueKeys } from "./queue";
+import { startThemeChoice } from "./theme";
 
 declare global {
   interface Window {
@@ -27,3 +28,4 @@ startFileDrops();
 startDocumentChecks();
 startMenus();
 startQueueKeys();
+startThemeChoice();

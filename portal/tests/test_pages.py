@@ -71,10 +71,11 @@ def test_the_menu_marks_the_page_one_is_on(administrator, sign_in):
 def test_settings_are_saved_and_said_in_the_new_language(make_person, sign_in):
     person = make_person("a@example.com", language="ja")
     browser = sign_in(person)
-    answer = browser.post("/settings/", {"language": "en", "display_name": "Alice"}, follow=True)
+    answer = browser.post("/settings/", {"language": "en", "display_name": "Alice", "theme": "dark"}, follow=True)
     assert "Your settings were saved." in answer.content.decode()
     person.refresh_from_db()
-    assert (person.language, person.display_name) == ("en", "Alice")
+    assert (person.language, person.display_name, person.theme) == ("en", "Alice", "dark")
+    assert 'data-theme="dark"' in answer.content.decode()
 
 
 def test_settings_are_only_for_those_signed_in(client):
