@@ -26,6 +26,8 @@ SECRET: Final = base64.b64encode(b"the simulator's secret, known to everybody").
 FEE: Final = Decimal("0.0026")
 #: Kraken's smallest orders, in coins.
 LEAST: Final = {"BTC": Decimal("0.00005"), "ETH": Decimal("0.001")}
+#: … and in money, by currency.
+COST_MIN: Final = {"USD": "0.5", "JPY": "20"}
 _DIGITS: Final = Decimal("0.00000001")
 
 
@@ -122,7 +124,7 @@ class Orders:
             raise Refused("EService:Deadline elapsed")
         if any(row["cl_ord_id"] == name and row["status"] == "open" for row in self.rows.values()):
             raise Refused("EOrder:Duplicate cl_ord_id")
-        if volume < LEAST[pair[:3]]:
+        if volume < LEAST[pair[:3]] or volume * limit < Decimal(COST_MIN[pair[4:]]):
             raise Refused("EOrder:Order minimum not met")
         if fault == "refuse":
             raise Refused("EOrder:Insufficient funds")

@@ -7,6 +7,7 @@ collateral against D − x(1 − f) of debt, and their ratio is r.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
@@ -50,31 +51,53 @@ def next_slice(
     slice_limit: Decimal,
     close_out_below: Decimal,
     repay: Decimal | None = None,
+    least: Mapping[str, int] | None = None,
 ) -> Slice | None:
-    """The next slice, or None when the target is reached or nothing is left.
+    """The next slice, or None when the target is reached or nothing is left that can be sold.
 
     Of two assets the one that is worth more in this loan goes first (bitcoin when equal): it moves the price least for
     its size, and the loan is left less lopsided. A slice is worth at most `slice_limit`. If less than `close_out_below`
     of an asset would remain, it goes along; nor is less than that sold, or the last yen would be sold for in ever smaller
     slices whenever the market takes more than was expected. With `repay` just that much money is wanted, after costs,
     whatever the target says; then nothing more is sold along. Rounded up to a whole base unit, so the target is met and not just missed.
+
+    `least`: base units of the smallest order the exchange takes. No slice is smaller, and none is cut so that what is
+    left to be sold would be. An asset of which less is there cannot be sold. With `repay`, less than that still wanted
+    ends the sale: nothing more is sold than was asked for.
     """
-    values = {
-        asset: EXACT.multiply(EXACT.scaleb(Decimal(units), -ASSET_DIGITS[asset]), prices[asset])
-        for asset, units in holdings.items()
-        if units
-    }
+    least = least or {}
+    values = {asset: _worth(units, asset, prices) for asset, units in holdings.items() if units}
     worth = sum(values.values(), Decimal(0))
     wanted = worth_to_sell(worth=worth, debt=debt, target_bps=target_bps, cost_bps=cost_bps)
     if repay is not None:
         wanted = min(worth, EXACT.divide(min(repay, debt), 1 - Decimal(cost_bps) / _BPS))
         close_out_below = Decimal(0)
-    if wanted <= 0 or not values:
+    sellable = {asset: value for asset, value in values.items() if holdings[asset] >= least.get(asset, 0)}
+    if wanted <= 0 or not sellable:
         return None
-    asset = max(values, key=lambda each: (values[each], each == "BTC"))
-    amount = min(max(wanted, close_out_below, SMALLEST), values[asset], slice_limit)
-    if values[asset] - amount < close_out_below and values[asset] <= slice_limit + close_out_below:
-        return Slice(asset, holdings[asset])
+    asset = max(sellable, key=lambda each: (sellable[each], each == "BTC"))
+    smallest = _worth(least.get(asset, 0), asset, prices)
+    if repay is not None:
+        amount = _cut(min(wanted, values[asset]), slice_limit, smallest)
+        if amount < smallest:
+            return None
+    else:
+        along = max(close_out_below, smallest)
+        amount = min(max(wanted, along, SMALLEST), values[asset], slice_limit)
+        if values[asset] - amount < along and values[asset] <= slice_limit + along:
+            return Slice(asset, holdings[asset])
     units = EXACT.scaleb(EXACT.divide(amount, prices[asset]), ASSET_DIGITS[asset])
     whole = int(units.to_integral_value(rounding=ROUND_CEILING))
-    return Slice(asset, min(holdings[asset], max(1, whole)))
+    return Slice(asset, min(holdings[asset], max(1, whole, least.get(asset, 0))))
+
+
+def _cut(wanted: Decimal, limit: Decimal, smallest: Decimal) -> Decimal:
+    """A slice of at most `limit` that leaves either nothing of `wanted` or enough for another order."""
+    if wanted <= limit:
+        return max(wanted, min(SMALLEST, limit))
+    short = smallest - (wanted - limit)
+    return limit - short if 0 < short <= limit - smallest else limit
+
+
+def _worth(units: int, asset: str, prices: Mapping[str, Decimal]) -> Decimal:
+    return EXACT.multiply(EXACT.scaleb(Decimal(units), -ASSET_DIGITS[asset]), prices[asset])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from functools import cache
 from typing import Any, Final, Protocol
 
@@ -56,8 +56,24 @@ class Outcome:
     fee: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class Smallest:
+    """The smallest order a venue takes: in coins and in money; zero where it names none."""
+
+    coins: Decimal = Decimal(0)
+    money: Decimal = Decimal(0)
+
+    def units(self, asset: str, price: Decimal) -> int:
+        """Base units of `asset` that satisfy both at `price`, rounded up."""
+        coins = max(self.coins, EXACT.divide(self.money, price))
+        return int(EXACT.scaleb(coins, ASSET_DIGITS[asset]).to_integral_value(rounding=ROUND_CEILING))
+
+
 class Venue(Protocol):
     name: str
+
+    def smallest(self, symbol: str) -> Smallest:
+        """The smallest order in that market. Asked outside of any transaction."""
 
     def place(self, ticket: Ticket) -> Outcome | None:
         """Place the order; None if it was taken and must be asked for."""
@@ -70,6 +86,9 @@ class PaperVenue:
     """No exchange: every order is filled whole at its limit plus nothing, without a fee. For the demo without one."""
 
     name = "paper"
+
+    def smallest(self, symbol: str) -> Smallest:
+        return Smallest()
 
     def place(self, ticket: Ticket) -> Outcome | None:
         return self.find(ticket)
@@ -91,6 +110,14 @@ class CcxtVenue:
         self.name = exchange
         # ccxt keeps to the real exchange's rate; the simulator has none.
         self._client = new_client(exchange, base_url, apiKey=key, secret=secret, enableRateLimit=not base_url)
+
+    def smallest(self, symbol: str) -> Smallest:
+        """ccxt's `limits` of the market, which the exchange publishes with its markets (loaded once a process)."""
+        limits = self._call("load_markets").get(symbol, {}).get("limits", {})
+        found = [Decimal(str((limits.get(name) or {}).get("min") or 0)) for name in ("amount", "cost")]
+        if not all(value.is_finite() and value >= 0 for value in found):
+            raise VenueNonsense(f"smallest order of {symbol}: {found}"[:200])
+        return Smallest(*found)
 
     def place(self, ticket: Ticket) -> Outcome | None:
         import ccxt

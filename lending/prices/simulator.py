@@ -21,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from lending.execution.kraken_simulator import Down, NoAnswer, Orders
+from lending.execution.kraken_simulator import COST_MIN, LEAST, Down, NoAnswer, Orders
 
 START: Final = {
     "BTC/JPY": Decimal(15_000_000),
@@ -68,7 +68,8 @@ def kraken(market: Market, path: str, query: dict[str, str]) -> Any:
             name: {
                 "altname": pair.replace("/", ""), "wsname": pair, "base": _KRAKEN_CODES[pair[:3]],
                 "quote": _KRAKEN_CODES[pair[4:]], "pair_decimals": 1, "lot_decimals": 8, "fees": [[0, 0.26]],
-                "fees_maker": [[0, 0.16]], "ordermin": "0.0001", "status": "online",
+                "fees_maker": [[0, 0.16]], "ordermin": str(LEAST.get(pair[:3], 5)), "costmin": COST_MIN[pair[4:]],
+                "status": "online",
             }
             for name, pair in _KRAKEN.items()
         }  # fmt: skip

@@ -338,10 +338,11 @@ def book_sale(
 
 
 @transaction.atomic
-def finish_sale(*, loan_id: int, actor: User | str) -> Loan:
+def finish_sale(*, loan_id: int, actor: User | str, is_sold_out: bool = False) -> Loan:
     """After the last slice: IN_SALE → REPAID, ACTIVE, or SOLD_OUT with the shortfall booked openly.
 
-    Collateral that is left means the target was restored (the sale decides that). Twice is once.
+    Collateral that is left means the target was restored, unless the sale says that what is left cannot be sold
+    (`is_sold_out`). Twice is once.
     """
     loan = locked_loan(loan_id)
     if loan.state != Loan.State.IN_SALE:
@@ -351,7 +352,7 @@ def finish_sale(*, loan_id: int, actor: User | str) -> Loan:
     position = positions.open_position(loan=loan)
     if debt.total == 0:
         close_repaid(loan=loan, actor=actor)
-    elif position.btc_sats or position.eth_wei:
+    elif (position.btc_sats or position.eth_wei) and not is_sold_out:
         if (call := MarginCall.objects.filter(loan=loan, state=MarginCall.State.OPEN).first()) is not None:
             return _back_to_call(loan, call, actor)
         move_loan(loan, Loan.State.ACTIVE, actor, "sale_finished")
@@ -374,7 +375,7 @@ def _back_to_call(loan: Loan, call: MarginCall, actor: User | str) -> Loan:
 
 
 def _book_shortfall(loan: Loan, debt: Debt, actor: User | str) -> None:
-    """No collateral is left: what is owed becomes one shortfall, without further interest (working choice)."""
+    """No collateral is left to sell: what is owed becomes one shortfall, without further interest (working choice)."""
     post(
         kind=EntryKind.SHORTFALL,
         key=f"shortfall:{loan.pk}",

@@ -7,6 +7,7 @@ exchange what became of that id before anything else is sold. Fills are booked b
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -24,6 +25,7 @@ from lending.execution.venues import (
     ORDER_LIFE,
     OrderRefused,
     Outcome,
+    Smallest,
     Ticket,
     Venue,
     VenueNonsense,
@@ -144,17 +146,34 @@ def step(*, sale_id: int, back_end: Venue | None = None) -> bool:
     """
     if Sale.objects.filter(pk=sale_id, pause=Sale.Pause.NONSENSE).exists():
         return False  # a person looks first: `resume_sale`
-    order = SaleOrder.objects.filter(sale_id=sale_id, state__in=SaleOrder.UNSETTLED).first() or _plan(sale_id)
+    back_end = back_end or venue(Sale.objects.values_list("venue", flat=True).get(pk=sale_id))
+    order = SaleOrder.objects.filter(sale_id=sale_id, state__in=SaleOrder.UNSETTLED).first()
+    if order is None:
+        least = _smallest_orders(sale_id, back_end)
+        order = None if least is None else _plan(sale_id, least)
     if order is None:
         return not Sale.objects.filter(pk=sale_id, state__in=Sale.RUNNING).exists()
-    return _settle(order, back_end or venue(order.sale.venue))
+    return _settle(order, back_end)
+
+
+def _smallest_orders(sale_id: int, back_end: Venue) -> dict[str, Smallest] | None:
+    """What the exchange takes at the least, by asset; None, and the sale is paused, if it does not say."""
+    currency = Sale.objects.values_list("loan__currency", flat=True).get(pk=sale_id)
+    try:
+        return {asset: back_end.smallest(pair_of(asset, currency)) for asset in Asset.values}
+    except (VenueUnavailable, VenueNonsense) as error:
+        with transaction.atomic():
+            sale = Sale.objects.select_for_update().get(pk=sale_id)
+            if sale.state in Sale.RUNNING:
+                _pause(sale, Sale.Pause.EXCHANGE, str(error))
+        return None
 
 
 # --- one slice --------------------------------------------------------------------------------------------------------
 
 
 @transaction.atomic
-def _plan(sale_id: int) -> SaleOrder | None:
+def _plan(sale_id: int, smallest: Mapping[str, Smallest] | None = None) -> SaleOrder | None:
     """The next slice as a committed order, or None: ended, paused, or collateral is still on its way."""
     loan = locked_loan(Sale.objects.values_list("loan_id", flat=True).get(pk=sale_id))
     sale = Sale.objects.select_for_update().get(pk=sale_id)
@@ -169,11 +188,12 @@ def _plan(sale_id: int) -> SaleOrder | None:
         return None
     if sale.repay is not None:
         _press(sale, loan, valuation)
-    piece = _next(sale, loan, valuation)
+    least = _least(loan, valuation, smallest or {})
+    piece = _next(sale, loan, valuation, least)
     if piece is None:
-        _finish(sale, loan)
+        _finish(sale, loan, valuation, least)
         return None
-    if not _is_delivered(sale, piece, _next(sale, loan, valuation, slice_limit=valuation.worth + 1) or piece):
+    if not _is_delivered(sale, piece, _next(sale, loan, valuation, least, slice_limit=valuation.worth + 1) or piece):
         _pause(sale, Sale.Pause.DELIVERY)
         return None
     _go_on(sale)
@@ -191,7 +211,20 @@ def _was_just_refused(sale: Sale) -> bool:
     )
 
 
-def _next(sale: Sale, loan: Loan, valuation: Valuation, *, slice_limit: Decimal | None = None) -> Slice | None:
+def _least(loan: Loan, valuation: Valuation, smallest: Mapping[str, Smallest]) -> dict[str, int]:
+    """Base units of the smallest orders at the lowest price that would be taken."""
+    prices = {"BTC": valuation.prices.btc, "ETH": valuation.prices.eth}
+    keep = 10_000 - loan.terms.slice_slippage_bps
+    return {
+        asset: smallest[asset].units(asset, price * keep / 10_000)
+        for asset, price in prices.items()
+        if price is not None and asset in smallest
+    }
+
+
+def _next(
+    sale: Sale, loan: Loan, valuation: Valuation, least: Mapping[str, int], *, slice_limit: Decimal | None = None
+) -> Slice | None:
     repay = None if sale.repay is None else _left_to_repay(sale, sale.repay)
     if repay is not None and repay <= 0:
         return None
@@ -205,6 +238,7 @@ def _next(sale: Sale, loan: Loan, valuation: Valuation, *, slice_limit: Decimal 
         slice_limit=slice_limit or sale.slice_limit,
         close_out_below=sale.close_out_below,
         repay=repay,
+        least=least,
         # What a slice brings at the worst is its limit: with it the amount is reached and not just missed.
         cost_bps=sale.cost_bps + (loan.terms.slice_slippage_bps if repay is not None else 0),
     )
@@ -235,7 +269,7 @@ def _press(sale: Sale, loan: Loan, valuation: Valuation) -> None:
 def _left_to_repay(sale: Sale, repay: Decimal) -> Decimal:
     """What the borrower's sale has still to bring after costs; nothing once less than a hundredth is missing.
 
-    Smaller orders than an exchange takes would otherwise keep it open.
+    A market that takes a little less than was expected would otherwise keep it open for ever smaller orders.
     """
     sums = sale.orders.aggregate(proceeds=Sum("proceeds"), fee=Sum("fee"))
     net = (sums["proceeds"] or Decimal(0)) - (sums["fee"] or Decimal(0))
@@ -426,23 +460,28 @@ def resume_sale(*, sale_id: int, actor: User, reason: str) -> Sale:
     return sale
 
 
-def _finish(sale: Sale, loan: Loan) -> None:
-    """Nothing more is to be sold: the target is there, or no collateral is left and the shortfall is booked openly."""
+def _finish(sale: Sale, loan: Loan, valuation: Valuation, least: Mapping[str, int]) -> None:
+    """Nothing more is to be sold: the target is there, or no collateral is left and the shortfall is booked openly.
+
+    A remainder that no exchange takes is as good as none: it stays the borrower's and goes back with what is repaid.
+    """
     from lending.services.calls import end_call_by_sale
     from lending.services.repayments import finish_sale
 
     _go_on(sale)
     position = Position.objects.get(loan=loan)
     sold = sale.orders.filter(filled_units__gt=0).exists()
-    is_empty = not position.btc_sats and not position.eth_wei
-    target = Sale.State.SOLD_OUT if is_empty and position.debt else Sale.State.DONE if sold else Sale.State.STOPPED
+    held = {Asset.BTC.value: position.btc_sats, Asset.ETH.value: int(position.eth_wei)}
+    is_empty = not any(units and units >= least.get(asset, 0) for asset, units in held.items())
+    is_short = is_empty and position.debt > 0 and not valuation.reaches(sale.target_bps)
+    target = Sale.State.SOLD_OUT if is_short else Sale.State.DONE if sold else Sale.State.STOPPED
     sale.ended_at = timezone.now()
     close_if_open(dedupe_key=f"lending.sale:{sale.pk}", reason="the sale ended")
     move(sale, target, actor=ENGINE, action=f"lending.sale.{target}", subject=SUBJECT, also=["ended_at"])
     _send_back(sale)
     if target == Sale.State.SOLD_OUT:
         end_call_by_sale(loan)
-    finish_sale(loan_id=loan.pk, actor=ENGINE)
+    finish_sale(loan_id=loan.pk, actor=ENGINE, is_sold_out=is_short)
     tell(user=loan.borrower, kind="lending.sale_ended", key=sale.pk, params={"loan": loan.reference})
 
 

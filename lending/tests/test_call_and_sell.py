@@ -9,7 +9,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from lending.execution.venues import Outcome, VenueNonsense, VenueUnavailable
+from lending.execution.venues import Outcome, PaperVenue, VenueNonsense, VenueUnavailable
 from lending.models import (
     Account,
     Breach,
@@ -171,7 +171,7 @@ def test_no_sale_goes_on_without_an_accepted_price(lent):
     assert sale.state == Sale.State.DONE
 
 
-class Forgetful:
+class Forgetful(PaperVenue):
     """A back end that takes the order and loses the answer, once."""
 
     name = "forgetful"

@@ -13,8 +13,8 @@ from django.utils import timezone
 from chain.models import Incident
 from lending.execution import venues
 from lending.execution.kraken_simulator import KEY, SECRET
-from lending.execution.venues import CcxtVenue, OrderRefused, Ticket, VenueUnavailable
-from lending.models import Account, Delivery, EntryKind, Loan, Position, Repayment, Sale, SaleOrder, Stage
+from lending.execution.venues import CcxtVenue, OrderRefused, Smallest, Ticket, VenueUnavailable
+from lending.models import Account, Delivery, Entry, EntryKind, Loan, Position, Repayment, Sale, SaleOrder, Stage
 from lending.prices.exchanges import new_client
 from lending.prices.simulator import Simulator
 from lending.services import accrual, positions, sales
@@ -39,9 +39,9 @@ def rows(simulator):
     return list(simulator.market.orders.rows.values())
 
 
-def ticket(name="musubi-1-1", **changes):
+def ticket(name="musubi-1-1", *, units=BTC // 2, **changes):
     values = {"void_after": timezone.now() + timedelta(seconds=10), "limit_price": D(11_900_000), **changes}
-    return Ticket(name, "BTC/JPY", "BTC", BTC // 2, **values)
+    return Ticket(name, "BTC/JPY", "BTC", units, **values)
 
 
 def test_an_order_is_sold_at_the_bid_with_its_fee_and_found_by_our_id(simulator):
@@ -94,6 +94,16 @@ def test_only_placing_can_refuse_an_order_not_looking_it_up(simulator):
     simulator.market.faults["kraken/orders"] = "locked"
     with pytest.raises(VenueUnavailable):
         back_end.find(ticket())
+
+
+def test_the_smallest_order_is_what_the_exchange_publishes(simulator):
+    assert venues.venue().smallest("BTC/JPY") == Smallest(D("0.00005"), D(20))
+    assert venues.venue().smallest("ETH/USD") == Smallest(D("0.001"), D("0.5"))
+    # In money when that is more: half a dollar at 200 dollars are 0.0025 ether.
+    assert Smallest(D("0.001"), D("0.5")).units("ETH", D(200)) == 25 * 10**14
+    with pytest.raises(OrderRefused):
+        venues.venue().place(ticket(units=4_999))
+    assert venues.venue().place(ticket("musubi-1-2", units=5_000)).units == 5_000
 
 
 # --- whole sales -----------------------------------------------------------------------------------------------------
@@ -227,3 +237,31 @@ def test_of_two_workers_one_sends_the_order(simulator, sale):
     assert sales._settle(order, venues.venue())
     assert not sales._settle(stale, venues.venue())
     assert len(rows(simulator)) == 1
+
+
+def test_a_remainder_below_the_smallest_order_ends_the_sale_and_stays_the_borrowers(simulator, sale):
+    simulator.market.prices["BTC/JPY"] = D(6_000_000)
+    books.tick(btc=D(6_000_000))
+    simulator.market.faults["kraken/orders"] = "partial"  # halves, until less than an order is left
+    run(sale, steps=60)
+    loan = Loan.objects.get()
+    left = Position.objects.get().btc_sats
+    assert (sale.state, loan.state) == ("sold_out", "sold_out")
+    assert 0 < left < 5_000
+    assert SaleOrder.objects.exclude(state="final").count() == 0
+    assert Entry.objects.filter(kind=EntryKind.SHORTFALL, loan=loan).count() == 1
+    booked_is_what_was_sold(simulator, sale)
+    back = Delivery.objects.get(direction="back")
+    assert (int(back.units), back.state) == (left, "requested")
+    assert not Incident.objects.filter(kind="lending.sale_paused", closed_at=None).exists()
+
+
+def test_an_exchange_that_does_not_say_what_it_takes_is_asked_again(simulator, sale):
+    simulator.market.faults["kraken"] = "error"
+    run(sale, steps=2)
+    assert (sale.pause, sale.orders.count()) == ("exchange", 0)
+    assert Incident.objects.filter(kind="lending.sale_paused", closed_at=None).exists()
+    simulator.market.faults.clear()
+    run(sale)
+    assert sale.state == "done"
+    assert not Incident.objects.filter(kind="lending.sale_paused", closed_at=None).exists()
