@@ -5,7 +5,7 @@ Every selector issues a constant number of queries however many rows it returns.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -351,6 +351,14 @@ def events_of(transaction_hash: str) -> QuerySet[EventLog]:
         .select_related("block")
         .order_by("log_index")
     )
+
+
+def was_logged(*, address: str, event: str, args: Mapping[str, str], since_block: int = 0) -> bool:
+    """Whether `address` logged `event` with these arguments from `since_block` on, in blocks that count at present."""
+    logs = EventLog.objects.filter(
+        chain_id=settings.CHAIN_ID, address=address, event=event, canonical=True, block_number__gte=since_block
+    )
+    return logs.filter(**{f"args__{name}": value for name, value in args.items()}).exists()
 
 
 def open_incidents_for(user: User) -> int | None:

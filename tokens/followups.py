@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django.utils import timezone
 
-from chain.followups import followup, on_event, outside_followup
+from chain.followups import followup, on_event, on_event_undone, outside_followup
 from chain.models import ChainTransaction, EventLog
 from chain.outside.models import OutsideTransaction
 from kyc.selectors import wallet_by_address
@@ -17,7 +17,7 @@ from portal import audit
 from portal.notices.services import notify
 from portal.units import format_units
 from tokens.models import AdmissionRequest, ControlAction, Recovery, Security, Subscription, Transfer
-from tokens.services.objections import call_off, forget_objection, note_objection
+from tokens.services.objections import call_off, forget_objection, note_objection, objection_stands
 from tokens.services.securities import enqueue_configuration
 from tokens.services.transfers import OWN, notice_params
 
@@ -282,8 +282,7 @@ def recovery_was_completed(transaction: ChainTransaction, state: str) -> None:
     if target is None or recovery.state == states.OBJECTED:
         return
     _move(recovery, target, subject="tokens.recovery", also=_error(transaction, state))
-    objection = recovery.objection
-    if objection is not None and objection.state in (TX.MINED, TX.FINAL):
+    if objection_stands(recovery):
         note_objection(recovery=recovery, actor=ACTOR)
 
 
@@ -305,6 +304,14 @@ def objection_was_seen(log: EventLog) -> None:
     recovery = _open_recovery(log)
     if recovery is not None:
         note_objection(recovery=recovery, actor="chain.index")
+
+
+@on_event_undone("RecoveryObjected")
+def objection_was_undone(log: EventLog) -> None:
+    """A reorganisation took the objection back: the recovery waits as before, until the objection is in a block again."""
+    recovery = _open_recovery(log)
+    if recovery is not None and not objection_stands(recovery):
+        forget_objection(recovery=recovery, actor="chain.index", reason="")
 
 
 @on_event("RecoveryCancelled")

@@ -638,6 +638,14 @@ class Recovery(models.Model):
         "chain.ChainTransaction", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     objection_attempt = models.PositiveIntegerField(default=0)
+    own_objection = models.OneToOneField(
+        "chain.OutsideTransaction",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="sent by the holder's own wallet",
+    )
     requested_by = models.ForeignKey("portal.User", on_delete=models.PROTECT, related_name="+")
     error_code = models.CharField(max_length=120, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -664,8 +672,10 @@ class Recovery(models.Model):
 
     @property
     def is_objected(self) -> bool:
-        """An objection stands, or is on its way to the chain. Select `objection` with the row."""
+        """An objection stands, or is on its way to the chain. Select `objection` and `own_objection` with the row."""
         if self.state == self.State.OBJECTED:
+            return True
+        if self.own_objection is not None and self.own_objection.is_under_way:
             return True
         return self.objection is not None and self.objection.state not in self.objection.DEAD
 

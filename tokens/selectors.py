@@ -260,7 +260,9 @@ def _transfer_view(transfer: Transfer, user: User, labels: dict[str, str]) -> Tr
 
 def recoveries_for(user: User) -> QuerySet[Recovery]:
     """Recoveries of this person's wallets, newest first."""
-    return Recovery.objects.filter(user=user).select_related("security", "announcement", "completion", "objection")
+    return Recovery.objects.filter(user=user).select_related(
+        "security", "announcement", "completion", "objection", "own_objection"
+    )
 
 
 def address_book_for(user: User) -> QuerySet[AddressBookEntry]:

@@ -164,6 +164,15 @@ class Precheck:
 
 
 @dataclass(frozen=True, slots=True)
+class WalletCall:
+    """What the holder's own wallet is asked to send."""
+
+    sender: str
+    to: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class TransferView:
     """A transfer as one of its two sides sees it."""
 

@@ -33,6 +33,8 @@ urlpatterns = [
     path("address-book/import/", transfers.address_import, name="address-import"),
     path("address-book/<int:entry_id>/remove/", transfers.address_remove, name="address-remove"),
     path("recoveries/<int:recovery_id>/", investor.recovery, name="recovery-detail"),
+    path("recoveries/<int:recovery_id>/begin/", investor.objection_begin, name="objection-begin"),
+    path("recoveries/<int:recovery_id>/report/", investor.objection_report, name="objection-report"),
     # issuers
     path("securities/", issuer.security_list, name="security-list"),
     path("securities/new/", issuer.security_new, name="security-new"),

@@ -87,5 +87,10 @@ class OutsideTransaction(models.Model):
             models.Index(fields=["subject"], name="chain_outside_subject"),
         ]
 
+    @property
+    def is_under_way(self) -> bool:
+        """The node has shown it: it is being sent, or in a block and not refused."""
+        return self.state in (self.State.BROADCAST, self.State.MINED, self.State.FINAL)
+
     def __str__(self) -> str:
         return f"{self.subject} {self.state}"

@@ -69,7 +69,7 @@ VALUE = {
 }
 
 #: Takes something in, and no value moves by it. What a wallet of one's own sends is confirmed before, at
-#: `tokens:transfer-confirm`; reporting a stolen key must never be held up.
+#: `tokens:transfer-confirm`; an objection only stops; reporting a stolen key must never be held up.
 HARMLESS = {
     "chain:alarm-close",
     "chain:incident-close",
@@ -113,6 +113,8 @@ HARMLESS = {
     "tokens:admission-decline",
     "tokens:document-add",
     "tokens:document-remove",
+    "tokens:objection-begin",
+    "tokens:objection-report",
     "tokens:placement-invite",
     "tokens:receive",
     "tokens:security-cancel",

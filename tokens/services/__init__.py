@@ -2,7 +2,7 @@
 
 from tokens.services.admissions import approve_admission, decline_admission, request_admission
 from tokens.services.controls import announce_recovery, complete_recovery, request_control
-from tokens.services.objections import object_to_recovery
+from tokens.services.objections import object_to_recovery, objection_for_wallet, report_objection
 from tokens.services.placements import (
     ACKNOWLEDGEMENTS,
     allocate_subscription,
@@ -56,9 +56,11 @@ __all__ = [
     "issue_allotment",
     "mature_securities",
     "object_to_recovery",
+    "objection_for_wallet",
     "record_payment",
     "remove_address",
     "remove_document",
+    "report_objection",
     "report_transfer",
     "request_admission",
     "request_control",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,6 +23,7 @@ from portal.units import format_units
 from tokens.exceptions import FormReused, TransferRefused
 from tokens.models import AddressBookEntry, Security, Transfer
 from tokens.precheck import precheck, sending_wallet
+from tokens.types import WalletCall
 
 SUBJECT: Final = "tokens.transfer"
 #: What follows a transfer that the holder's own wallet sends.
@@ -98,15 +98,6 @@ def _create(security: Security, actor: User, sender: str, recipient: str, units:
         data={"security": security.pk, "sender": wallet.address, "recipient": recipient, "units": str(units)},
     )
     return transfer
-
-
-@dataclass(frozen=True, slots=True)
-class WalletCall:
-    """What the holder's own wallet is asked to send."""
-
-    sender: str
-    to: str
-    data: bytes
 
 
 def call_for_wallet(*, transfer_id: int, actor: User) -> WalletCall:

@@ -17,9 +17,10 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 from django.test import Client
 from django.utils import timezone
+from eth_account import Account
 
 from chain import attestation, operations
-from chain.services import create_custody_signer, enqueue
+from chain.services import create_custody_signer, enqueue, run_index_step, run_outside_sweep
 from chain.types import Attestation, Category, SignerRole
 from kyc.models import Party, Wallet
 from portal.models import Role, User
@@ -228,3 +229,56 @@ def use_second_factor(browser: Client, user: User) -> None:
 
 def new_form() -> Any:
     return uuid4()
+
+
+# --- a wallet of the holder's own ---------------------------------------------------------------------------
+
+#: The key that the holder keeps.
+KEY = Account.from_key("0x" + "44" * 32)
+
+
+@pytest.fixture
+def own(holding: World, platform: Any) -> World:
+    """Alice's own wallet is verified and admitted, holds 60 units and some ETH; her custody wallet holds the rest."""
+    wallet = Wallet.objects.create(user=holding.alice, address=KEY.address, kind="own")
+    issue_sbt(platform, wallet, holding.alice.party)
+    holding.settle()
+    with transaction.atomic():
+        enqueue(
+            call=operations.admit(holding.security.token, [KEY.address]),
+            signer=platform.signer(SignerRole.TOKEN_AGENT),
+            idempotency_key="admit-own",
+            purpose="test.admit",
+        )
+    platform.node.pass_time(7_200)
+    holding.settle()
+    services.request_transfer(
+        security_id=holding.security.pk, actor=holding.alice, recipient=KEY.address, units=60, form_token=new_form()
+    )
+    holding.settle()
+    platform.node.set_balance(KEY.address, 10**18)
+    platform.node.set_automine(False)
+    return holding
+
+
+def send(platform: Any, *, to: str, data: bytes, nonce: int | None = None, fee: int = 10) -> str:
+    """What a wallet does: sign with its own key and hand it to the node."""
+    fields = {
+        "chainId": 31337,
+        "nonce": platform.node.count(KEY.address) if nonce is None else nonce,
+        "to": to,
+        "data": "0x" + data.hex(),
+        "value": 0,
+        "gas": 500_000,
+        "maxFeePerGas": fee * 10**9,
+        "maxPriorityFeePerGas": fee * 10**9 // 2,
+    }
+    raw = Account.sign_transaction(fields, KEY.key).raw_transaction
+    return str(platform.node.call("eth_sendRawTransaction", "0x" + bytes(raw).hex()))
+
+
+def sweep(platform: Any, blocks: int = 1) -> None:
+    if blocks:
+        platform.node.mine(blocks)
+    run_index_step()
+    run_outside_sweep()

@@ -5,46 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import transaction
 from django.urls import reverse
-from eth_account import Account
 
 from chain import operations
 from chain.outside.models import OutsideTransaction
-from chain.services import enqueue, run_index_step, run_outside_sweep
 from chain.types import SignerRole
-from kyc.models import Wallet
 from portal.exceptions import DomainError
 from tokens import selectors, services
 from tokens.models import Transfer
-from tokens.tests.conftest import World, issue_sbt, new_form
+from tokens.tests.conftest import KEY, World, new_form, send, sweep
 
-KEY = Account.from_key("0x" + "44" * 32)
 State = Transfer.State
-
-
-@pytest.fixture
-def own(holding: World, platform: Any) -> World:
-    """Alice's own wallet is verified and admitted, holds 60 units and some ETH; her custody wallet holds the rest."""
-    wallet = Wallet.objects.create(user=holding.alice, address=KEY.address, kind="own")
-    issue_sbt(platform, wallet, holding.alice.party)
-    holding.settle()
-    with transaction.atomic():
-        enqueue(
-            call=operations.admit(holding.security.token, [KEY.address]),
-            signer=platform.signer(SignerRole.TOKEN_AGENT),
-            idempotency_key="admit-own",
-            purpose="test.admit",
-        )
-    platform.node.pass_time(7_200)
-    holding.settle()
-    services.request_transfer(
-        security_id=holding.security.pk, actor=holding.alice, recipient=KEY.address, units=60, form_token=new_form()
-    )
-    holding.settle()
-    platform.node.set_balance(KEY.address, 10**18)
-    platform.node.set_automine(False)
-    return holding
 
 
 def ask(world: World, units: int = 10) -> Transfer:
@@ -56,22 +27,6 @@ def ask(world: World, units: int = 10) -> Transfer:
         form_token=new_form(),
         sender=KEY.address,
     )
-
-
-def send(platform: Any, *, to: str, data: bytes, nonce: int | None = None, fee: int = 10) -> str:
-    """What a wallet does: sign with its own key and hand it to the node."""
-    fields = {
-        "chainId": 31337,
-        "nonce": platform.node.count(KEY.address) if nonce is None else nonce,
-        "to": to,
-        "data": "0x" + data.hex(),
-        "value": 0,
-        "gas": 500_000,
-        "maxFeePerGas": fee * 10**9,
-        "maxPriorityFeePerGas": fee * 10**9 // 2,
-    }
-    raw = Account.sign_transaction(fields, KEY.key).raw_transaction
-    return str(platform.node.call("eth_sendRawTransaction", "0x" + bytes(raw).hex()))
 
 
 def sign(world: World, platform: Any, transfer: Transfer, **more: Any) -> str:
@@ -88,13 +43,6 @@ def code_of(action: Any, **arguments: Any) -> str:
     with pytest.raises(DomainError) as caught:
         action(**arguments)
     return caught.value.code
-
-
-def sweep(platform: Any, blocks: int = 1) -> None:
-    if blocks:
-        platform.node.mine(blocks)
-    run_index_step()
-    run_outside_sweep()
 
 
 def state(transfer: Transfer) -> str:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from chain import operations
 from chain.followups import tell
 from chain.models import ChainTransaction
 from kyc.models import Party, Wallet
@@ -11,7 +12,7 @@ from portal.notices.services import send_notices
 from tokens import selectors, services
 from tokens.exceptions import ControlRefused, NotYourRole
 from tokens.models import Recovery
-from tokens.tests.conftest import add_wallet, issue_sbt
+from tokens.tests.conftest import KEY, add_wallet, issue_sbt, send, sweep
 
 TX = ChainTransaction.State
 
@@ -151,3 +152,106 @@ def test_the_e_mail_leads_to_the_page(holding, announced, mailoutbox, settings):
     (letter,) = [mail for mail in mailoutbox if link in mail.body]
     assert letter.to == [holding.alice.email]
     assert f'href="{link}"' in letter.alternatives[0][0]
+
+
+# --- the holder's word from a wallet of their own ----------------------------------------------------------
+
+
+@pytest.fixture
+def own_announced(own, administrator, platform) -> Recovery:
+    """Alice's own wallet is called lost; its 60 units are to go to the wallet we keep for her."""
+    recovery = announce(own, administrator, KEY.address, own.address(own.alice))
+    platform.node.set_automine(True)
+    own.settle()
+    platform.node.set_automine(False)
+    recovery.refresh_from_db()
+    assert recovery.state == Recovery.State.WAITING
+    return recovery
+
+
+def object_in_wallet(own, platform, recovery) -> str:
+    call = services.objection_for_wallet(recovery_id=recovery.pk, actor=own.alice)
+    assert (call.sender, call.to) == (KEY.address, own.security.token)
+    return send(platform, to=call.to, data=call.data)
+
+
+def test_a_holder_objects_from_their_own_wallet_and_keeps_the_units(own, own_announced, administrator, platform):
+    sent = object_in_wallet(own, platform, own_announced)
+    services.report_objection(recovery_id=own_announced.pk, actor=own.alice, transaction_hash=sent)
+    with pytest.raises(ControlRefused) as refusal:
+        services.complete_recovery(recovery_id=own_announced.pk, actor=administrator)
+    assert refusal.value.code == "tokens.recovery.objected"
+    sweep(platform)
+    own_announced.refresh_from_db()
+    assert own_announced.state == Recovery.State.OBJECTED
+    sweep(platform, 3)
+    assert own_announced.own_objection.state == "final"
+    assert selectors.holding_for(own.alice, own.security, sender=KEY.address).units == 60
+    with pytest.raises(ControlRefused):
+        services.objection_for_wallet(recovery_id=own_announced.pk, actor=own.alice)
+
+
+def test_an_objection_nobody_reported_counts_all_the_same(own, own_announced, platform):
+    object_in_wallet(own, platform, own_announced)
+    sweep(platform)
+    own_announced.refresh_from_db()
+    assert own_announced.state == Recovery.State.OBJECTED
+
+
+def test_an_own_objection_undone_by_a_reorganisation_is_waited_for_again(own, own_announced, platform):
+    sent = object_in_wallet(own, platform, own_announced)
+    services.report_objection(recovery_id=own_announced.pk, actor=own.alice, transaction_hash=sent)
+    raw = platform.node.call("eth_getRawTransactionByHash", sent)
+    sweep(platform)
+    own_announced.refresh_from_db()
+    assert own_announced.state == Recovery.State.OBJECTED
+    platform.node.reorg(1)
+    sweep(platform, 0)
+    own_announced.refresh_from_db()
+    assert own_announced.state == Recovery.State.WAITING
+    if sent not in platform.node.pool():
+        platform.node.call("eth_sendRawTransaction", raw)
+    sweep(platform)
+    own_announced.refresh_from_db()
+    assert own_announced.state == Recovery.State.OBJECTED
+
+
+def test_a_hash_of_something_else_is_no_objection(own, own_announced, platform, administrator):
+    call = services.objection_for_wallet(recovery_id=own_announced.pk, actor=own.alice)
+    other = send(platform, to=call.to, data=operations.transfer(call.to, own.address(own.bob), 1).data)
+    with pytest.raises(DomainError) as refusal:
+        services.report_objection(recovery_id=own_announced.pk, actor=own.alice, transaction_hash=other)
+    assert refusal.value.code == "chain.outside.other_call"
+    own_announced.refresh_from_db()
+    assert not own_announced.is_objected
+
+
+def test_nobody_objects_for_somebody_elses_own_wallet_and_the_platform_never_signs_for_it(own, own_announced):
+    for who in (own.bob, own.issuer):
+        with pytest.raises(ControlRefused) as refusal:
+            services.objection_for_wallet(recovery_id=own_announced.pk, actor=who)
+        assert refusal.value.code == "tokens.recovery.not_your_wallet"
+    with pytest.raises(ControlRefused) as refusal:
+        services.object_to_recovery(recovery_id=own_announced.pk, actor=own.alice)
+    assert refusal.value.code == "tokens.recovery.own_wallet"
+
+
+def test_the_page_leads_to_the_wallet_and_reports_what_it_sent(own, own_announced, platform, signed_in):
+    page = f"/tokens/recoveries/{own_announced.pk}/"
+    browser = signed_in(own.alice, second_factor=True)
+    body = browser.get(page).content.decode()
+    assert "data-signing" in body
+    assert f'data-url="{page}begin/"' in body
+    assert f'data-account="{KEY.address}"' in body
+    begin = browser.post(f"{page}begin/").json()
+    sent = send(platform, to=begin["to"], data=bytes.fromhex(begin["data"][2:]))
+    assert browser.post(f"{page}report/", {"hash": sent})["Location"] == page
+    assert "data-wallet" not in browser.get(page).content.decode()
+    sweep(platform)
+    assert 'data-state="objected"' in browser.get(page).content.decode()
+    refused = browser.post(f"{page}begin/")
+    assert refused.status_code >= 400
+    assert refused.json()["refusal"]
+    stranger = signed_in(own.bob, second_factor=True)
+    for address in (page, f"{page}begin/", f"{page}report/"):
+        assert stranger.post(address, {"hash": sent}).status_code == 404

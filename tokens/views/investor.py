@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from chain.selectors import chain_status, transaction_timeline
+from chain.selectors import chain_status, outside_timeline, transaction_timeline
 from kyc.selectors import primary_wallet, wallet_by_address
 from portal.access import signed_in, value_action
 from portal.exceptions import DomainError
@@ -242,10 +242,44 @@ def recovery(request: HttpRequest, recovery_id: int) -> HttpResponse:
         act(request, lambda: services.object_to_recovery(recovery_id=row.pk, actor=user), done)
         return redirect("tokens:recovery-detail", row.pk)
     wallet = wallet_by_address(row.lost)
+    can_object = row.may_be_objected_to and not row.is_objected
     context = {
         "recovery": row,
         "security": row.security,
-        "can_object": row.may_be_objected_to and not row.is_objected,
+        "can_object": can_object,
         "is_custody": wallet is not None and wallet.signer_id is not None,
+        # A page on which somebody signs is not taken away from under them.
+        "is_live": not can_object and row.state in Recovery.OPEN and row.state != Recovery.State.OBJECTED,
+        "own_timeline": outside_timeline(row.own_objection) if row.own_objection else [],
     }
     return render(request, "tokens/recovery_detail.html", context)
+
+
+@require_POST
+@signed_in
+def objection_begin(request: HttpRequest, recovery_id: int) -> HttpResponse:
+    """What the holder's own wallet is to send in order to object, as JSON."""
+    user = person(request)
+    if not selectors.recoveries_for(user).filter(pk=recovery_id).exists():
+        raise Http404
+    try:
+        call = services.objection_for_wallet(recovery_id=recovery_id, actor=user)
+    except DomainError as error:
+        return JsonResponse({"refusal": str(error.message), "code": error.code}, status=error.status_code)
+    return JsonResponse({"from": call.sender, "to": call.to, "data": "0x" + call.data.hex()})
+
+
+@require_POST
+@signed_in
+def objection_report(request: HttpRequest, recovery_id: int) -> HttpResponse:
+    """The hash that the wallet gave back. Whether it is the objection is looked up, not believed."""
+    user = person(request)
+    if not selectors.recoveries_for(user).filter(pk=recovery_id).exists():
+        raise Http404
+    sent = request.POST.get("hash", "")
+    act(
+        request,
+        lambda: services.report_objection(recovery_id=recovery_id, actor=user, transaction_hash=sent),
+        _("Your wallet sent it. Once it is in a block, nothing can be moved out of this wallet by the recovery."),
+    )
+    return redirect("tokens:recovery-detail", recovery_id)
