@@ -8,6 +8,7 @@ class ChainConfig(AppConfig):
     verbose_name = _("Chain and contracts")
 
     def ready(self) -> None:
+        from chain import notices
         from chain.desk import steps  # noqa: F401 (registers itself)
         from chain.desk.selectors import open_alarms_for
         from chain.public.figures import verified_wallets
@@ -15,6 +16,7 @@ class ChainConfig(AppConfig):
         from portal.models import Role
         from portal.registry import MenuItem, PublicPart, menu_items, public_parts
 
+        notices.connect()
         menu_items.register(
             MenuItem(
                 _("Incident desk"),

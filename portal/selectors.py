@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -43,6 +45,17 @@ def theme_for(request: HttpRequest) -> str:
     return remembered if remembered in Theme.values else ""
 
 
+def needs_recovery_codes(user: User) -> bool:
+    """Whether one lost device would lock this person out: a single passkey, no authenticator app, no recovery code left."""
+    from allauth.mfa.models import Authenticator
+
+    rows = list(Authenticator.objects.filter(user=user))
+    kinds = [row.type for row in rows]
+    if Authenticator.Type.TOTP in kinds or kinds.count(Authenticator.Type.WEBAUTHN) != 1:
+        return False
+    return not any(row.type == Authenticator.Type.RECOVERY_CODES and row.wrap().get_unused_codes() for row in rows)
+
+
 def audit_entries(
     *, search: str = "", action: str = "", actor: str = "", since: object = None, until: object = None
 ) -> QuerySet[AuditEntry]:
@@ -61,6 +74,11 @@ def audit_entries(
     if until:
         entries = entries.filter(at__lt=until)
     return entries
+
+
+def people_with(roles: Iterable[str]) -> QuerySet[User]:
+    """Everybody who has one of these roles and may sign in."""
+    return User.objects.filter(is_active=True, groups__name__in=list(roles)).distinct()
 
 
 def people(*, search: str = "") -> QuerySet[User]:

@@ -29,6 +29,7 @@ from chain.services.incidents import ENGINE
 from chain.services.projections import ZERO_ADDRESS, transfer_of
 from chain.services.response import ResponseRefused, _freeze, _suspend, require_duty_officer, tokens_of
 from chain.services.sweeps import set_apart, sweep
+from chain.services.telling import tell_officers
 from chain.types import SignerRole
 from portal import audit
 from portal.models import AuditEntry, User
@@ -262,6 +263,8 @@ def run_alarm_sweep() -> None:
         while watch_events() == BATCH:
             pass
         watch_incidents()
+    with set_apart("telling the officers"):
+        tell_officers()
 
 
 @transaction.atomic

@@ -24,7 +24,7 @@ class NoticeKind:
     """One kind: what it is called in the settings, and its words, with `%(name)s` for each of its params.
 
     `security` kinds cannot be turned off. `facts` are label and param, shown beneath the text. `path` leads to a
-    page by its name, for kinds whose notices bring none. `prepare` adds params in the reader's language.
+    page by its name, for kinds whose notices bring none. `roles`: only they get it, and only they choose about it. `prepare` adds params in the reader's language.
     """
 
     name: str
@@ -37,7 +37,12 @@ class NoticeKind:
     tone: str = "info"
     action: Text = LOOK
     page: str = ""
+    roles: frozenset[str] = frozenset()
     prepare: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None
+
+    def concerns(self, roles: frozenset[str]) -> bool:
+        """Whether somebody with these roles may get it."""
+        return not self.roles or bool(self.roles & roles)
 
 
 @dataclass(frozen=True, slots=True)

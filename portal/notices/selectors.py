@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db.models import QuerySet
 
@@ -47,10 +48,17 @@ def told(*, kind: str, keys: Iterable[object]) -> set[str]:
     return set(Notice.objects.filter(kind=kind, key__in=[str(key) for key in keys]).values_list("key", flat=True))
 
 
+def told_since(*, kind: str, since: datetime) -> int:
+    """How many different things of this kind somebody was told about since then."""
+    return Notice.objects.filter(kind=kind, created_at__gte=since).values("key").distinct().count()
+
+
 def kinds_by_group(user: User) -> list[tuple[str, list[tuple[NoticeKind, bool]]]]:
     """(group, [(kind, whether it comes by e-mail)]) in the order of registration."""
     off = set(NoticePreference.objects.filter(user=user, by_email=False).values_list("kind", flat=True))
     groups: dict[str, list[tuple[NoticeKind, bool]]] = {}
     for kind in notice_kinds:
+        if not kind.concerns(user.roles):
+            continue
         groups.setdefault(str(kind.group), []).append((kind, kind.security or kind.name not in off))
     return list(groups.items())

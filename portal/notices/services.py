@@ -89,7 +89,7 @@ def choose_notices(*, user: User, by_email: Iterable[str]) -> None:
     """From now on `user` gets exactly these kinds by e-mail, and every security kind whatever they chose."""
     wanted = set(by_email)
     for kind in notice_kinds:
-        if not kind.security:
+        if not kind.security and kind.concerns(user.roles):
             NoticePreference.objects.update_or_create(
                 user=user, kind=kind.name, defaults={"by_email": kind.name in wanted}
             )

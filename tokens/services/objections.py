@@ -8,7 +8,8 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from chain import operations
-from chain.models import OutsideTransaction, Signer
+from chain.models import Signer
+from chain.outside.models import OutsideTransaction
 from chain.selectors import was_logged
 from chain.services import enqueue, expect, report_hash
 from kyc.selectors import wallet_by_address
