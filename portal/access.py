@@ -103,8 +103,8 @@ def _set_up_second_factor(request: HttpRequest) -> HttpResponseBase:
 
 def _confirm_second_factor(request: HttpRequest) -> HttpResponseBase:
     """Ask for the second factor. What was posted (fields, not files) waits in the session and is then carried out once."""
-    has_app = Authenticator.objects.filter(user=request.user, type=Authenticator.Type.TOTP).exists()
-    where = reverse("mfa_reauthenticate" if has_app else "mfa_reauthenticate_webauthn")
+    has_passkey = Authenticator.objects.filter(user=request.user, type=Authenticator.Type.WEBAUTHN).exists()
+    where = reverse("mfa_reauthenticate_webauthn" if has_passkey else "mfa_reauthenticate")
     suspend_request(request, where)
     # allauth finds what waits by its path; the query is kept with it.
     return redirect(f"{where}?{urlencode({'next': request.path})}")

@@ -17,6 +17,7 @@ from allauth.mfa.models import Authenticator
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils import translation
 from django.utils.encoding import force_bytes
@@ -54,6 +55,11 @@ class AccountAdapter(DefaultAccountAdapter):
             return False
         required: bool = super().is_reauthentication_required(app=app, **kwargs)
         return required
+
+    def get_reauthentication_methods(self, user: AbstractBaseUser | AnonymousUser) -> list[dict[str, Any]]:
+        """A passkey first, where there is one: no false website can ask for it. Then a code, and the password last."""
+        methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
+        return methods[::-1]
 
 
 class MfaAdapter(DefaultMFAAdapter):

@@ -8,7 +8,14 @@ from allauth.account.forms import SignupForm as AllauthSignupForm
 from allauth.mfa.adapter import get_adapter as get_mfa_adapter
 from allauth.mfa.base.forms import AuthenticateForm, BaseAuthenticateForm, ReauthenticateForm
 from allauth.mfa.models import Authenticator
-from allauth.mfa.webauthn.forms import AddWebAuthnForm, EditWebAuthnForm
+from allauth.mfa.webauthn.forms import (
+    AddWebAuthnForm,
+    AuthenticateWebAuthnForm,
+    EditWebAuthnForm,
+    LoginWebAuthnForm,
+    ReauthenticateWebAuthnForm,
+    SignupWebAuthnForm,
+)
 from django import forms
 from django.conf import settings
 from django.utils.translation import get_language
@@ -107,7 +114,30 @@ class SecondFactorAgainForm(_OneUseMixin, ReauthenticateForm):
     """A code before something of value."""
 
 
-class AddPasskeyForm(AddWebAuthnForm):
+class _ReadsAnswerMixin(forms.Form):
+    """What a device is said to have answered may be anything. allauth expects it to be whole, and breaks where it is not."""
+
+    def full_clean(self) -> None:
+        try:
+            super().full_clean()
+        except (KeyError, TypeError, ValueError):
+            self.cleaned_data = {}
+            self.add_error("credential", get_mfa_adapter().validation_error("incorrect_code"))
+
+
+class PasskeySignInForm(_ReadsAnswerMixin, LoginWebAuthnForm):
+    """Signing in with a passkey alone."""
+
+
+class PasskeySecondForm(_ReadsAnswerMixin, AuthenticateWebAuthnForm):
+    """A passkey or security key after the password."""
+
+
+class PasskeyAgainForm(_ReadsAnswerMixin, ReauthenticateWebAuthnForm):
+    """A passkey before something of value."""
+
+
+class AddPasskeyForm(_ReadsAnswerMixin, AddWebAuthnForm):
     """allauth's form, with words of its own for the name and for what a passkey can do alone."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -115,6 +145,14 @@ class AddPasskeyForm(AddWebAuthnForm):
         self.fields["name"].label = _("Name of this key")
         self.fields["passwordless"].label = _("Sign in with it alone, without a password")
         self.fields["passwordless"].help_text = _("The device then checks your fingerprint, face or PIN.")
+
+
+class FirstPasskeyForm(_ReadsAnswerMixin, SignupWebAuthnForm):
+    """The passkey a new account is opened with; it always signs in alone."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].label = _("Name of this key")
 
 
 class EditPasskeyForm(EditWebAuthnForm):

@@ -9,6 +9,7 @@ import { startFileDrops } from "./file_drop";
 import { startForms } from "./forms";
 import { startLiveParts } from "./live";
 import { startMenus } from "./menu";
+import { startPasskeys } from "./passkeys";
 import { startQueueKeys } from "./queue";
 import { startThemeChoice } from "./theme";
 
@@ -27,5 +28,6 @@ startDialogs();
 startFileDrops();
 startDocumentChecks();
 startMenus();
+startPasskeys();
 startQueueKeys();
 startThemeChoice();

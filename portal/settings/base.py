@@ -196,10 +196,15 @@ MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_FORMS = {
     "add_webauthn": "portal.forms.AddPasskeyForm",
     "edit_webauthn": "portal.forms.EditPasskeyForm",
+    "signup_webauthn": "portal.forms.FirstPasskeyForm",
+    "login_webauthn": "portal.forms.PasskeySignInForm",
+    "authenticate_webauthn": "portal.forms.PasskeySecondForm",
+    "reauthenticate_webauthn": "portal.forms.PasskeyAgainForm",
     "authenticate": "portal.forms.SecondFactorForm",
     "reauthenticate": "portal.forms.SecondFactorAgainForm",
 }
 MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_PASSKEY_SIGNUP_ENABLED = True  # after the mailed code, in place of a password
 MFA_TOTP_ISSUER = SITE_NAME
 MFA_TOTP_TOLERANCE = 1  # a phone whose clock is half a minute off still signs in
 USERSESSIONS_TRACK_ACTIVITY = True

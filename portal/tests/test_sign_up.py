@@ -6,6 +6,7 @@ import re
 
 import pytest
 from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
 from django.core import mail
 from django.core.cache import cache
@@ -106,7 +107,7 @@ def test_an_investor_may_remove_theirs(investor, sign_in):
     assert not Authenticator.objects.filter(user=investor, type="totp").exists()
 
 
-ENTRANCE = ["login/", "signup/", "password/reset/", "password/reset/done/", "inactive/"]
+ENTRANCE = ["login/", "signup/", "signup/passkey/", "password/reset/", "password/reset/done/", "inactive/"]
 MANAGE = [
     "logout/", "email/", "password/change/", "reauthenticate/", "sessions/", "2fa/", "2fa/webauthn/", "2fa/webauthn/add/",
     "2fa/recovery-codes/", "2fa/recovery-codes/generate/", "2fa/reauthenticate/", "2fa/totp/deactivate/",
@@ -147,3 +148,74 @@ def assert_ours(page: str, language: str) -> None:
 
 # What Japanese pages rightly show in Latin letters.
 KNOWN = {"Mozilla", "Firefox", "English", "JavaScript"}
+
+
+# --- with a passkey, in place of a password ---------------------------------------------------------------------
+
+
+def passkey_sign_up(client, language: str = "en"):
+    """Up to the page on which the device makes the passkey; a browser's journey goes on from there."""
+    answer = client.post("/accounts/signup/passkey/", {"email": NEW["email"], "language": language})
+    assert answer["Location"] == "/accounts/confirm-email/"
+    code = re.search(r"^([0-9A-Z]{3,}-?[0-9A-Z]{3,})$", str(mail.outbox[-1].body), re.M)
+    assert code, mail.outbox[-1].body
+    return client.post("/accounts/confirm-email/", {"code": code[1]})
+
+
+def test_a_passkey_is_offered_before_a_password(client):
+    page = client.get("/accounts/signup/?next=/tokens/holdings/").content.decode()
+    assert page.index('href="/accounts/signup/passkey/?next=') < page.index('type="password"')
+    assert 'type="password"' not in client.get("/accounts/signup/passkey/").content.decode()
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_the_code_from_the_mail_leads_on_to_the_passkey_and_no_further(client, language):
+    assert passkey_sign_up(client, language)["Location"] == "/accounts/2fa/webauthn/signup/"
+    person = User.objects.get(email="new@example.com")
+    assert (person.language, person.has_usable_password()) == (language, False)
+    page = client.get("/accounts/2fa/webauthn/signup/", headers={"Accept-Language": language})
+    assert_ours(page.content.decode(), language)
+    assert (
+        page.context["js_data"]["creation_options"]["publicKey"]["authenticatorSelection"]["residentKey"] == "required"
+    )
+    assert client.get("/dashboard/").status_code == 302, "without the passkey nobody is signed in"
+    answer = client.post("/accounts/2fa/webauthn/signup/", {"name": "x", "credential": '{"id": "forged"}'})
+    assert answer.status_code == 200
+    assert not Authenticator.objects.exists()
+
+
+def test_who_breaks_off_before_the_passkey_sets_a_password_instead(client):
+    passkey_sign_up(client)
+    client.post("/accounts/logout/")
+    client.post("/accounts/password/reset/", {"email": "new@example.com"})
+    link = re.search(r"https?://[^/\s]+(/accounts/password/reset/key/\S+)", str(mail.outbox[-1].body))
+    assert link, mail.outbox[-1].body
+    where = client.get(link[1])["Location"]
+    client.post(where, {"password1": "a long enough secret", "password2": "a long enough secret"})
+    answer = client.post("/accounts/login/", {"login": "new@example.com", "password": "a long enough secret"})
+    assert answer["Location"] == "/dashboard/"
+
+
+def test_somebody_who_has_an_account_is_not_given_away_by_the_passkey_page_either(client, make_person):
+    make_person("new@example.com")
+    answer = client.post("/accounts/signup/passkey/", {"email": NEW["email"], "language": "en"})
+    assert answer["Location"] == "/accounts/confirm-email/"
+    assert User.objects.count() == 1
+
+
+def test_one_passkey_alone_is_told_to_make_recovery_codes(make_person, sign_in):
+    person = make_person("a@example.com", language="en")
+    Authenticator.objects.create(user=person, type="webauthn", data={"name": "Phone", "credential": {}})
+    assert "Make recovery codes" in sign_in(person).get("/dashboard/").content.decode()
+    RecoveryCodes.activate(person)
+    assert "Make recovery codes" not in sign_in(person).get("/dashboard/").content.decode()
+
+
+@pytest.mark.parametrize(
+    "credential", ["{}", "[]", "null", "1", '{"id": "a", "rawId": "a", "response": {}, "type": "public-key"}']
+)
+def test_an_answer_that_no_device_gives_is_refused_in_words(client, credential):
+    client.get("/accounts/2fa/webauthn/login/", headers={"Accept": "application/json"})
+    answer = client.post("/accounts/2fa/webauthn/login/", {"credential": credential})
+    assert answer.status_code in (200, 302)
+    assert client.get("/dashboard/").status_code == 302

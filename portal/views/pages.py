@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from portal.access import RETURN_KEY, signed_in
 from portal.models import User
-from portal.selectors import has_second_factor, next_steps_for, summaries_for
+from portal.selectors import has_second_factor, needs_recovery_codes, next_steps_for, summaries_for
 
 
 @require_safe
@@ -34,6 +34,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
             "steps": next_steps_for(user),
             "summaries": summaries_for(user),
             "second_factor": has_second_factor(user),
+            "needs_recovery_codes": needs_recovery_codes(user),
             "return_to": request.session.get(RETURN_KEY),
         },
     )
