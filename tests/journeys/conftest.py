@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, sync_playwright
 
@@ -170,3 +173,97 @@ def read_in(page: Page, address: str, language: str) -> None:
 def axe() -> str:
     """The source of axe-core, to be run inside a page."""
     return (Path(ROOT) / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+#: What can be walked through twice is: at a desk in Japanese, and on a phone in English.
+READERS = pytest.mark.parametrize(("language", "phone"), [("ja", False), ("en", True)], ids=["ja-desk", "en-phone"])
+#: Where pictures of what journeys see are left, if somebody wants to look at them.
+PICTURES = os.environ.get("MUSUBI_JOURNEY_PICTURES")
+
+
+@dataclass
+class Walk:
+    """A person who looks at every page they come to: it must fit the screen, and everybody must be able to use it."""
+
+    person: Person
+    demo: RunningDemo
+    axe: str
+    faults: list[str] = field(default_factory=list)
+    seen: int = 0
+
+    @property
+    def page(self) -> Page:
+        return self.person.page
+
+    def open(self, path: str) -> Page:
+        self.person.open(path)
+        return self.look()
+
+    def look(self) -> Page:
+        """Judge the page now open."""
+        page, self.seen = self.page, self.seen + 1
+        where = page.url.removeprefix(self.person.address)
+        width = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        if width > 0:
+            self.faults.append(f"{where}: {width} px too wide")
+        self.faults += [f"{where}: {fault}" for fault in serious_faults(self.person, self.axe)]
+        if PICTURES:
+            name = f"{time.time():.1f}-{re.sub(r'[^a-z0-9]+', '-', where.split('?')[0])}.png"
+            page.screenshot(path=Path(PICTURES) / name, full_page=True)
+        return page
+
+    def press(self, selector: str) -> Page:
+        """Press a button; show the second factor where it is asked for; judge the page it led to."""
+        self.page.locator(selector).first.click()
+        self.page.wait_for_load_state("load")
+        self.confirm_if_asked()
+        return self.look()
+
+    def confirm_if_asked(self) -> None:
+        """Answer with a code of the sample person's authenticator app where the page asks for one."""
+        if "reauthenticate" in self.page.url:
+            self.enter_code()
+
+    def enter_code(self) -> None:
+        assert self.person.who
+        enter_code(self.page, self.person.who, self.demo)
+
+    def end(self) -> None:
+        """Nothing was wrong on the way, and there was a way."""
+        assert self.seen
+        wrong = self.faults + self.person.observed.problems
+        assert not wrong, "\n".join(wrong)
+
+
+def environment_of(demo: RunningDemo) -> dict[str, str]:
+    """What the demo gave its processes: where its node is."""
+    for child in psutil.Process(int(demo.layout.pid_file.read_text())).children():
+        environment = child.environ()
+        if environment.get("DEMO") == "1" and environment.get("CHAIN_RPC_URL"):
+            return environment
+    raise AssertionError("the demo has no process that knows its node")
+
+
+def enter_code(page: Page, who: SamplePerson, demo: RunningDemo) -> None:
+    """The code that the authenticator app of a sample person shows: one that was not used yet."""
+    visitor = Visitor(demo.address)
+    visitor.totp_secret = who.totp_secret
+    page.locator("[name=code]").fill(visitor.code())
+    page.locator("main form[method=post] button[type=submit]").first.click()
+    page.wait_for_load_state("load")
+
+
+def serious_faults(person: Person, axe: str) -> list[str]:
+    """What axe-core calls serious or critical on the page now open."""
+    # From the top: what a page that scrolled to its error summary leaves under the sticky header is no fault.
+    person.page.evaluate("window.scrollTo(0, 0)")
+    # Run as the tool's own script, beside the page's content security policy.
+    person.page.evaluate(axe)
+    result: dict[str, Any] = person.page.evaluate(
+        "axe.run(document, {resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})"
+    )
+    return [
+        f"{fault['id']}: {fault['help']} at {fault['nodes'][0]['target']} {fault['nodes'][0]['html'][:160]}"
+        for fault in result["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]

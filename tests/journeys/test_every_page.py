@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import urldefrag, urlsplit
 
 import pytest
 from babel.messages.pofile import read_po
 
 from portal.demo.layout import ROOT
-from tests.journeys.conftest import Person
+from tests.journeys.conftest import Person, serious_faults
 
 pytestmark = pytest.mark.browser
 
@@ -130,19 +129,3 @@ def test_every_page_fits_a_phone_and_has_no_serious_accessibility_fault(
 
     crawl(person, look)
     assert not wrong + person.observed.problems, "\n".join(sorted(set(wrong + person.observed.problems)))
-
-
-def serious_faults(person: Person, axe: str) -> list[str]:
-    """What axe-core calls serious or critical on the page now open."""
-    # From the top: what a page that scrolled to its error summary leaves under the sticky header is no fault.
-    person.page.evaluate("window.scrollTo(0, 0)")
-    # Run as the tool's own script, beside the page's content security policy.
-    person.page.evaluate(axe)
-    result: dict[str, Any] = person.page.evaluate(
-        "axe.run(document, {resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})"
-    )
-    return [
-        f"{fault['id']}: {fault['help']} at {fault['nodes'][0]['target']} {fault['nodes'][0]['html'][:160]}"
-        for fault in result["violations"]
-        if fault["impact"] in ("serious", "critical")
-    ]

@@ -8,13 +8,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from portal.demo.visitor import Visitor
-from tests.journeys.conftest import Person, RunningDemo
-from tests.journeys.test_every_page import serious_faults
+from tests.journeys.conftest import READERS, Person, RunningDemo, enter_code, serious_faults
 
 pytestmark = pytest.mark.browser
-
-READERS = pytest.mark.parametrize(("language", "phone"), [("ja", False), ("en", True)], ids=["ja-desk", "en-phone"])
 
 
 def loan_of(person: Person) -> str:
@@ -31,10 +27,7 @@ def press(person: Person, page: Page, button: str, demo: RunningDemo) -> None:
     page.locator(button).first.click()
     if "reauthenticate" in page.url:
         assert person.who
-        visitor = Visitor(demo.address)
-        visitor.totp_secret = person.who.totp_secret
-        page.locator("[name=code]").fill(visitor.code())
-        page.locator("main form[method=post] button[type=submit]").first.click()
+        enter_code(page, person.who, demo)
 
 
 def owed(page: Page) -> int:

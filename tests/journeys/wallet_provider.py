@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import requests
 from eth_account import Account
 from eth_account.messages import encode_defunct, encode_typed_data
+from eth_keyfile.keyfile import decode_keyfile_json
 from playwright.sync_api import Page
+
+from portal.demo.layout import Layout
 
 _SCRIPT = """
 (() => {
@@ -36,6 +40,17 @@ _SCRIPT = """
 """
 
 
+def demo_key(layout: Layout, address: str) -> bytes:
+    """The key of one of the demo's officers, out of its keystore: the officer has it in a wallet of their own as well."""
+    return key_in(layout.run / "keystore", layout.secrets()["KEYSTORE_PASSWORD"], address)
+
+
+def key_in(keystore: Path, password: str, address: str) -> bytes:
+    """The key of `address` out of a keystore."""
+    path = keystore / f"{address.lower().removeprefix('0x')}.json"
+    return bytes(decode_keyfile_json(json.loads(path.read_text()), password.encode()))  # type: ignore[arg-type]
+
+
 @dataclass
 class TestWallet:
     """One key and what its owner answers: `rejects` counts the questions that are declined first."""
@@ -55,6 +70,10 @@ class TestWallet:
     def open_in(self, page: Page) -> None:
         page.expose_function("__wallet", self._answer)
         page.add_init_script(_SCRIPT)
+
+    def fund(self) -> None:
+        """Ether for the network's fee, as the owner of a wallet has some."""
+        self.rpc("anvil_setBalance", self.address, hex(10**18))
 
     def rpc(self, method: str, *params: Any) -> Any:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
