@@ -231,3 +231,42 @@ def test_an_own_wallet_signs_its_owner_in_and_passes_on_what_it_holds_until_that
     expect(received.locator("[data-state=final]").first).to_be_visible()
     for walk in (*walks.values(), visitor):
         walk.end()
+
+
+@READERS
+def test_a_holder_who_is_told_of_a_recovery_objects_to_it_in_the_wallet_that_is_called_lost(
+    at_browser: Callable[..., Person], demo: RunningDemo, language: str, phone: bool, axe: str
+) -> None:
+    wallet = wallet_of_the_reader(demo, language)
+    wallet.fund()
+    walks = {
+        key: Walk(at_browser(key, language=language, phone=phone), demo, axe)
+        for key in ("investor_a", "officer_1", "issuer_1", "administrator")
+    }
+    holder, administrator = walks["investor_a"], walks["administrator"]
+    wallet.open_in(holder.page)
+    ensure_attested(holder, walks["officer_1"], wallet)
+    bond = bond_of(holder)
+    ensure_admitted(holder, walks["issuer_1"], wallet, bond)
+    kept = _ADDRESS.search(holder.open("/tokens/receive/").locator("main").inner_text())
+    assert kept
+
+    page = administrator.open(bond.replace("/holdings/", "/securities/") + "recoveries/new/")
+    expect(page.locator("[data-signing]")).to_be_visible()
+    page.locator("[name=lost]").fill(wallet.address)
+    page.locator("[name=replacement]").fill(kept.group(0))
+    page.locator("[name=reason]").fill("Said to be lost on the telephone")
+    administrator.press("main form[method=post] button[type=submit]")
+
+    page = holder.open("/notices/")
+    page.locator("main a", has_text=re.compile("Recovery announced|回復の公示")).first.click()
+    page.wait_for_load_state("load")
+    holder.press("main a[href*='/tokens/recoveries/']")
+    # Until the announcement is in a block there is nothing to object to; then the page says so by itself.
+    page.locator("[data-wallet], #recovery-state a.button").first.wait_for(timeout=PATIENCE_MS)
+    if not page.locator("[data-wallet]").count():
+        holder.press("#recovery-state a.button")
+    sign_after_trouble(holder, wallet, re.compile(r"/tokens/recoveries/\d+/$"))
+    expect(page.locator("main [data-state=objected]")).to_be_visible(timeout=PATIENCE_MS)
+    for walk in walks.values():
+        walk.end()
