@@ -219,9 +219,7 @@ def receive(request: HttpRequest) -> HttpResponse:
         "wallets": wallets,
         "is_verified": bool(wallets),
         "requests": selectors.admissions_for(user),
-        "is_live": selectors.admissions_for(user)
-        .filter(state__in=AdmissionRequest.OPEN)
-        .exists(),
+        "is_live": selectors.admissions_for(user).filter(state__in=AdmissionRequest.OPEN).exists(),
     }
     return render(request, "tokens/receive.html", context, status=400 if form.errors else 200)
 
