@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import uuid
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from lending.models import Asset, CreditApplication, CreditDecision, Currency, Disposition, IncomeEvidence, Limit, Loan
+from lending.models import (
+    Asset,
+    CreditApplication,
+    CreditDecision,
+    Currency,
+    Disposition,
+    IncomeEvidence,
+    Limit,
+    Loan,
+    StressRun,
+)
+from lending.models.stress import MOST_HOURS
 from lending.money import ASSET_DIGITS, from_minor
-from lending.stress_paths import PATHS
+from lending.selectors.stress import path_words
+from lending.stress import Parameters
+from lending.stress_paths import HOUR, PATHS, Point
 from portal.money import MINOR_DIGITS
 from portal.units import InvalidAmount, parse_units
 
@@ -278,48 +291,143 @@ class LimitForm(forms.Form):
     reason = forms.CharField(label=_("Reason"), max_length=300)
 
 
+#: So many steps of a path of one's own.
+STRESS_STEPS: Final = 6
+
+
 class StressForm(forms.Form):
-    """A historical fall, or up to three shocks of one's own, and what the desk cannot know."""
+    """A historical fall, or steps of one's own, and what the desk cannot know. Cleans to `points` and `parameters`."""
 
     path = forms.ChoiceField(
-        label=_("Path"), choices=[("", _("Own shocks")), *((code, code) for code in PATHS)], required=False
+        label=_("Path"),
+        required=False,
+        help_text=_("A fall that really happened, counted from the prices of now; or your own steps, below."),
+    )
+    unit = forms.ChoiceField(
+        label=_("The steps count in"), choices=[("hours", _("hours")), ("days", _("days"))], initial="hours"
     )
     deadline_hours = forms.IntegerField(label=_("Hours to answer a call"), min_value=1, max_value=240, initial=48)
     response_percent = forms.IntegerField(
-        label=_("Called borrowers who top up, percent"), min_value=0, max_value=100, initial=0
+        label=_("Called borrowers who top up, percent"),
+        help_text=_("They do so half-way to the deadline, up to what the call asks for."),
+        min_value=0,
+        max_value=100,
+        initial=0,
     )
     slippage_bps = forms.IntegerField(
-        label=_("Slippage of a sale, basis points"), min_value=0, max_value=5000, initial=100
+        label=_("Slippage of a sale, basis points"),
+        help_text=_("So much less than the price is what the market pays, besides the fee. 100 are one percent."),
+        min_value=0,
+        max_value=5000,
+        initial=100,
     )
     outage_from_hour = forms.IntegerField(
-        label=_("Prices are missing from hour"), min_value=0, max_value=240, initial=0
+        label=_("Prices are missing from hour"), min_value=0, max_value=MOST_HOURS, initial=0
     )
-    outage_hours = forms.IntegerField(label=_("Hours without prices"), min_value=0, max_value=240, initial=0)
+    outage_hours = forms.IntegerField(
+        label=_("Hours without prices"),
+        help_text=_("Nothing is called and nothing is sold without a price. 0: none are missing."),
+        min_value=0,
+        max_value=MOST_HOURS,
+        initial=0,
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for number in (1, 2, 3):
-            named = {"number": number}
-            self.fields[f"hours_{number}"] = forms.IntegerField(
-                label=_("Shock %(number)s: after hours") % named, min_value=1, max_value=240, required=False
-            )
-            for asset in ("btc", "eth"):
-                self.fields[f"{asset}_{number}"] = forms.IntegerField(
-                    label=_("Shock %(number)s: %(asset)s falls by percent") % {**named, "asset": asset.upper()},
-                    min_value=0,
-                    max_value=99,
+        own = ("", _("Own steps"))
+        self.fields["path"].choices = [own, *((code, path_words(path.points, code)) for code, path in PATHS.items())]  # type: ignore[attr-defined]
+        for number in range(1, STRESS_STEPS + 1):
+            for name, (label, least, most) in self._columns().items():
+                field = forms.IntegerField(
+                    label=_("Step %(number)s: %(what)s") % {"number": number, "what": label},
+                    min_value=least,
+                    max_value=most,
                     required=False,
                 )
+                field.widget.attrs["aria-label"] = field.label
+                self.fields[f"{name}_{number}"] = field
+
+    @staticmethod
+    def _columns() -> dict[str, tuple[Any, int, int]]:
+        return {
+            "after": (_("after"), 1, MOST_HOURS),
+            "btc": (_("BTC, percent"), -99, 100),
+            "eth": (_("ETH, percent"), -99, 100),
+            "usdjpy": (_("USD/JPY, percent"), -50, 50),
+        }
+
+    @property
+    def general(self) -> list[forms.BoundField]:
+        """Fields that stand beneath each other."""
+        return [
+            self[name]
+            for name in ("deadline_hours", "response_percent", "slippage_bps", "outage_from_hour", "outage_hours")
+        ]
+
+    @property
+    def steps(self) -> list[list[forms.BoundField]]:
+        """The fields of each step of one's own."""
+        return [[self[f"{name}_{number}"] for name in self._columns()] for number in range(1, STRESS_STEPS + 1)]
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
-        data["shocks"] = sorted(
-            (data[f"hours_{n}"], data.get(f"btc_{n}") or 0, data.get(f"eth_{n}") or 0)
-            for n in (1, 2, 3)
-            if data.get(f"hours_{n}")
+        if self.errors:
+            return data
+        drawn = self._drawn(data)
+        if data["path"] and drawn:
+            self.add_error("path", _("Choose a path or enter steps of your own, not both."))
+        elif not data["path"] and not drawn and not self.errors:
+            self.add_error("path", _("Choose a path, or enter at least one step of your own."))
+        if self.errors:
+            return data
+        points = PATHS[data["path"]].points if data["path"] else drawn
+        data["drawn"] = drawn
+        data["parameters"] = Parameters(
+            deadline_hours=data["deadline_hours"],
+            response_bps=data["response_percent"] * 100,
+            slippage_bps=data["slippage_bps"],
+            outage_from_hour=data["outage_from_hour"],
+            outage_hours=data["outage_hours"],
         )
-        if not data.get("path") and not data["shocks"]:
-            self.add_error("path", _("Choose a path, or enter at least one shock with its hours."))
-        if len({hours for hours, _btc, _eth in data["shocks"]}) < len(data["shocks"]):
-            self.add_error("hours_1", _("Each shock needs an hour of its own."))
+        end = points[-1].minutes // HOUR + data["parameters"].tail_hours
+        if data["outage_hours"] and data["outage_from_hour"] > end:
+            self.add_error(
+                "outage_from_hour", _("The path is over by then: it ends with hour %(hour)s.") % {"hour": end}
+            )
         return data
+
+    def _drawn(self, data: dict[str, Any]) -> list[Point]:
+        """The steps in order of time. An empty change is none."""
+        hours = 24 if data["unit"] == "days" else 1
+        found: dict[int, Point] = {}
+        for number in range(1, STRESS_STEPS + 1):
+            after, *changes = (data[f"{name}_{number}"] for name in self._columns())
+            if after is None:
+                if any(change is not None for change in changes):
+                    self.add_error(f"after_{number}", _("When does this step come?"))
+                continue
+            minutes = after * hours * HOUR
+            if minutes > MOST_HOURS * HOUR:
+                self.add_error(f"after_{number}", _("A path lasts at most 31 days."))
+            elif minutes in found:
+                self.add_error(f"after_{number}", _("Each step needs a time of its own."))
+            else:
+                found[minutes] = Point(minutes, *(10_000 + 100 * (change or 0) for change in changes))
+        return [found[minutes] for minutes in sorted(found)]
+
+
+def stress_initial(row: StressRun) -> dict[str, Any]:
+    """What to fill in to calculate an earlier run again, on the book of now."""
+    filled: dict[str, Any] = {
+        "path": row.path_code if row.path_code in PATHS else "",
+        "deadline_hours": row.deadline_hours,
+        "response_percent": row.response_bps // 100,
+        "slippage_bps": row.slippage_bps,
+        "outage_from_hour": row.outage_from_hour,
+        "outage_hours": row.outage_hours,
+    }
+    if not row.path_code:
+        for number, point in enumerate(row.points[1 : STRESS_STEPS + 1], 1):
+            filled[f"after_{number}"] = point["minutes"] // HOUR
+            filled |= {f"{name}_{number}": (point[name] - 10_000) // 100 for name in ("btc", "eth", "usdjpy")}
+    return filled

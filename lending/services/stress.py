@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import asdict
-from datetime import timedelta
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import transaction
 from django.utils import timezone
 
 from lending.coverage import Prices
-from lending.models import Loan, Position, ProductTerms, StressRun
+from lending.exceptions import NoAcceptedPrice
+from lending.models import Loan, MarginCall, Position, Price, ProductTerms, StressRun
+from lending.models.prices import pair_of
 from lending.selectors.prices import accepted_price
 from lending.selectors.valuation import no_price
 from lending.services.guards import move, require_officer
-from lending.stress import Holding, Parameters, Terms, run
-from lending.stress_paths import HOUR, PATHS, Point
+from lending.stress import Holding, Parameters, Result, Terms, run
+from lending.stress_paths import PATHS, Point
 from portal import audit
 from portal.models import User
 from portal.wake import wake
@@ -25,19 +28,27 @@ from portal.wake import wake
 logger = logging.getLogger(__name__)
 ENGINE: Final = "loan desk"
 SUBJECT: Final = "lending.stressrun"
-State = StressRun.State
+#: A run that nothing was heard of for so long has lost its worker. It reports every few seconds.
+LOST: Final = timedelta(minutes=5)
+_REPORT_SECONDS: Final = 1.0
+#: Rows that one reading of the book brings.
+_CHUNK: Final = 5_000
+State, Problem = StressRun.State, StressRun.Problem
+_PARAMETERS: Final = ("deadline_hours", "response_bps", "slippage_bps", "outage_from_hour", "outage_hours")
 
 
 @transaction.atomic
-def ask_stress(*, actor: User, path: str, shocks: list[tuple[int, int, int]], parameters: Parameters) -> StressRun:
-    """A queued run of a historical path, or of shocks (hour, fall of BTC and of ETH in percent of the start)."""
+def ask_stress(*, actor: User, path: str, drawn: Sequence[Point] = (), parameters: Parameters) -> StressRun:
+    """A queued run of the historical `path`, or without one of the points that were drawn after the beginning."""
     from lending.tasks import run_stress_task
 
     require_officer(actor)
-    drawn = [Point(0, 10_000, 10_000), *(Point(h * HOUR, (100 - b) * 100, (100 - e) * 100) for h, b, e in shocks)]
-    points = PATHS[path].points if path else drawn
+    points = PATHS[path].points if path else (Point(0, 10_000, 10_000), *drawn)
     row = StressRun.objects.create(
-        path_code=path, points=[asdict(point) for point in points], parameters=asdict(parameters), asked_by=actor
+        path_code=path,
+        points=[asdict(point) for point in points],
+        asked_by=actor,
+        **{name: getattr(parameters, name) for name in _PARAMETERS},
     )
     audit.record(
         action="lending.stress.asked", subject_type=SUBJECT, subject_id=row.pk, actor=actor, to_state=str(row.state)
@@ -47,10 +58,10 @@ def ask_stress(*, actor: User, path: str, shocks: list[tuple[int, int, int]], pa
 
 
 def execute_waiting(*, run_id: int | None = None) -> int:
-    """Calculate the run, or every one that waits; what a killed worker left behind is marked as failed."""
-    lost = timezone.now() - timedelta(hours=2, minutes=5)
-    for pk in StressRun.objects.filter(state=State.RUNNING, book_at__lt=lost).values_list("pk", flat=True):
-        _end(pk, State.FAILED, {})
+    """Calculate the run, or every one that waits; one whose worker was lost is marked as failed. How many ran."""
+    lost = timezone.now() - LOST
+    for pk in list(StressRun.objects.filter(state=State.RUNNING, seen_at__lt=lost).values_list("pk", flat=True)):
+        _fail(pk, Problem.LOST, unheard_since=lost)
     waiting = StressRun.objects.filter(state=State.QUEUED).order_by("id")
     found = list((waiting.filter(pk=run_id) if run_id else waiting).values_list("pk", flat=True))
     return sum(_execute(pk) for pk in found)
@@ -62,68 +73,117 @@ def _execute(pk: int) -> bool:
         return False
     try:
         results = _calculate(row)
+    except NoAcceptedPrice:
+        _fail(pk, Problem.PRICE)
     except Exception:
         logger.exception("stress run %s could not be calculated", pk)
-        _end(pk, State.FAILED, {})
+        _fail(pk, Problem.ERROR)
     else:
-        _end(pk, State.DONE, results)
+        _finish(pk, results)
     return True
 
 
 @transaction.atomic
 def _claim(pk: int) -> StressRun | None:
+    """QUEUED → RUNNING, by one worker; None if another was first."""
     row = StressRun.objects.select_for_update().get(pk=pk)
     if row.state != State.QUEUED:
         return None
-    row.book_at = timezone.now()
-    move(row, State.RUNNING, actor=ENGINE, action="lending.stress.running", subject=SUBJECT, also=["book_at"])
+    row.book_at = row.seen_at = timezone.now()
+    row.loans = _book().count()
+    also = ["book_at", "seen_at", "loans"]
+    move(row, State.RUNNING, actor=ENGINE, action="lending.stress.running", subject=SUBJECT, also=also)
     return row
 
 
 @transaction.atomic
-def _end(pk: int, target: str, results: dict[str, Any]) -> None:
+def _finish(pk: int, results: dict[str, Any]) -> None:
+    """RUNNING → DONE with what came out; nothing if the run was given up meanwhile."""
     row = StressRun.objects.select_for_update().get(pk=pk)
     if row.state != State.RUNNING:
         return
-    row.results, row.ended_at = results, timezone.now()
-    move(row, target, actor=ENGINE, action=f"lending.stress.{target}", subject=SUBJECT, also=["results", "ended_at"])
+    row.results, row.ended_at, row.progress = results, timezone.now(), row.loans
+    also = ["results", "ended_at", "progress"]
+    move(row, State.DONE, actor=ENGINE, action="lending.stress.done", subject=SUBJECT, also=also)
+
+
+@transaction.atomic
+def _fail(pk: int, problem: str, *, unheard_since: datetime | None = None) -> None:
+    """RUNNING → FAILED; with `unheard_since` only if nothing was heard of it since then."""
+    row = StressRun.objects.select_for_update().get(pk=pk)
+    if row.state != State.RUNNING or (unheard_since and row.seen_at and row.seen_at >= unheard_since):
+        return
+    row.problem, row.ended_at = problem, timezone.now()
+    also = ["problem", "ended_at"]
+    move(row, State.FAILED, actor=ENGINE, action="lending.stress.failed", subject=SUBJECT, also=also, reason=problem)
 
 
 def _calculate(row: StressRun) -> dict[str, Any]:
-    def progress(count: int) -> None:
-        StressRun.objects.filter(pk=row.pk).update(progress=count)
-
-    book = Position.objects.filter(loan__state__in=Loan.OPEN, debt__gt=0)
-    currencies = book.order_by().values_list("currency", flat=True).distinct()
+    currencies = _book().order_by().values_list("currency", flat=True).distinct()
+    prices = {currency: _prices(currency) for currency in sorted(currencies)}
     found = run(
-        _holdings(), start={currency: _prices(currency) for currency in currencies},
-        points=[Point(**point) for point in row.points], parameters=Parameters(**row.parameters), progress=progress,
-    )  # fmt: skip
+        _holdings(row.book_at or timezone.now()),
+        start={currency: Prices(currency, held["BTC"].value, held["ETH"].value) for currency, held in prices.items()},
+        points=[Point(**point) for point in row.points],
+        parameters=replace(Parameters(), **{name: getattr(row, name) for name in _PARAMETERS}),
+        progress=_Reporter(row.pk).report,
+    )
+    return {currency: _kept(result, prices[currency]) for currency, result in found.items()}
+
+
+class _Reporter:
+    """Says every second or so how far a run is, and that it is still there."""
+
+    def __init__(self, pk: int) -> None:
+        self.pk, self.last = pk, time.monotonic()
+
+    def report(self, count: int) -> None:
+        if time.monotonic() - self.last >= _REPORT_SECONDS:
+            self.last = time.monotonic()
+            StressRun.objects.filter(pk=self.pk).update(progress=count, seen_at=timezone.now())
+
+
+def _kept(result: Result, prices: dict[str, Price]) -> dict[str, Any]:
+    """What of a result is kept: totals, every tick's figures, what drove it, and the prices it began with."""
     return {
-        currency: {"totals": each.totals(), "series": [asdict(tick) for tick in each.ticks]}
-        for currency, each in found.items()
+        "totals": result.totals(),
+        "series": [tick.figures() for tick in result.ticks],
+        "first": {what: list(when) for what, when in result.first.items()},
+        "largest": [asdict(each) for each in result.largest()],
+        "prices": {asset: {"id": price.pk, "value": str(price.value)} for asset, price in prices.items()},
     }
 
 
-def _prices(currency: str) -> Prices:
+def _prices(currency: str) -> dict[str, Price]:
     found = {}
     for asset in ("BTC", "ETH"):
-        price = accepted_price(f"{asset}/{currency}")
+        price = accepted_price(pair_of(asset, currency))
         if price is None:
-            raise no_price(f"{asset}/{currency}")
-        found[asset] = price.value
-    return Prices(currency=currency, btc=found["BTC"], eth=found["ETH"])
+            raise no_price(pair_of(asset, currency))
+        found[asset] = price
+    return found
 
 
-def _holdings() -> Iterator[Holding]:
+def _book() -> Any:
+    return Position.objects.filter(loan__state__in=Loan.OPEN, debt__gt=0)
+
+
+def _holdings(now: datetime) -> Iterator[Holding]:
+    """The book as one statement sees it, by the number of the loan, a chunk of rows in memory at a time."""
+    opened = dict(MarginCall.objects.filter(state=MarginCall.State.OPEN).values_list("loan_id", "opened_at"))
     kinds: dict[int, Terms] = {}
-    rows = Position.objects.filter(loan__state__in=Loan.OPEN, debt__gt=0).select_related("loan__terms").order_by("loan")
-    for row in rows.iterator(chunk_size=2000):
-        terms = kinds.setdefault(row.loan.terms_id, _terms(row.loan.terms))
+    columns = (
+        "loan_id", "currency", "btc_sats", "eth_wei", "debt", "stage", "loan__state", "loan__terms_id", "loan__borrower_id",
+    )  # fmt: skip
+    rows = _book().order_by("loan_id").values_list(*columns)
+    for loan_id, currency, sats, wei, debt, stage, state, terms_id, borrower in rows.iterator(chunk_size=_CHUNK):
+        if terms_id not in kinds:
+            kinds[terms_id] = _terms(ProductTerms.objects.get(pk=terms_id))
+        called = state == Loan.State.MARGIN_CALLED
         yield Holding(
-            row.loan_id, row.currency, row.btc_sats, int(row.eth_wei), row.debt, terms, max(0, row.stage - 1),
-            called_at=0 if row.loan.state == Loan.State.MARGIN_CALLED else None,
-            in_sale=row.loan.state == Loan.State.IN_SALE, borrower=row.loan.borrower_id,
+            loan_id, currency, sats, int(wei), debt, kinds[terms_id], max(0, stage - 1),
+            called_at=-int((now - opened.get(loan_id, now)).total_seconds() // 60) if called else None,
+            in_sale=state == Loan.State.IN_SALE, borrower=borrower,
         )  # fmt: skip
 
 
