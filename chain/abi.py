@@ -61,13 +61,20 @@ class Function:
 
 
 class Artifact:
-    """The ABI and creation code of one contract."""
+    """The ABI of one contract, its creation code, and the code that creating it leaves on the chain."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         content = orjson.loads((ABI_DIR / f"{code_of(kind)}.json").read_bytes())
         self.abi: list[dict[str, Any]] = content["abi"]
         self.bytecode: bytes = bytes.fromhex(content["bytecode"].removeprefix("0x"))
+        self.runtime: bytes = bytes.fromhex(content["runtime"].removeprefix("0x"))
+        #: Where the constructor writes values into `runtime`: for each, the starts of the words that hold it.
+        self.immutables: list[list[int]] = [[int(start) for start in row.split()] for row in content["immutables"]]
+        #: Who compiled it: our compiler and its settings, or the authors' published package.
+        self.compiler: str = content.get("compiler", "")
+        self.settings: str = content.get("settings", "")
+        self.source: str = content.get("source", "")
 
     @cached_property
     def bytecode_hash(self) -> str:

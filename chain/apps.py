@@ -12,9 +12,10 @@ class ChainConfig(AppConfig):
         from chain.desk import steps  # noqa: F401 (registers itself)
         from chain.desk.selectors import open_alarms_for
         from chain.public.figures import verified_wallets
+        from chain.public.selectors import public_part
         from chain.selectors import open_incidents_for
         from portal.models import Role
-        from portal.registry import MenuItem, PublicPart, menu_items, public_parts
+        from portal.registry import VISITOR, MenuItem, PublicPart, menu_items, public_parts
 
         notices.connect()
         menu_items.register(
@@ -38,6 +39,10 @@ class ChainConfig(AppConfig):
         )
         public_parts.register(
             PublicPart("chain/public/wallets.html", lambda: {"wallets": verified_wallets()}, order=20)
+        )
+        public_parts.register(PublicPart("chain/public/part.html", public_part, order=30))
+        menu_items.register(
+            MenuItem(_("Check an address or transfer"), "public_chain:check", frozenset({VISITOR}), order=12)
         )
         # Every app's followups.py registers what must happen after its transactions.
         autodiscover_modules("followups")

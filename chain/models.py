@@ -630,3 +630,4 @@ class Incident(models.Model):
 
 from chain.desk.models import Alarm, AlarmEvidence, AlarmRule, ResponseStep, Watch  # noqa: E402, F401 (of this app)
 from chain.outside.models import OutsideTransaction  # noqa: E402, F401 (of this app)
+from chain.public.models import PublicReading  # noqa: E402, F401 (of this app)

@@ -64,6 +64,40 @@ visibility = Visibility()
 incident_meanings: Registry[Mapping[str, Text]] = Registry()
 
 
+# --- the public pages --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PublicName:
+    """What everybody may know a security by, and the page about it."""
+
+    name: str
+    symbol: str
+    decimals: int
+    url: str
+
+
+#: The securities that everybody may know of, by the address of their contract. One query.
+PublicNames = Callable[[], dict[str, PublicName]]
+
+
+class PublicSecurities:
+    """The securities named on the public pages of `chain`. Nobody has said any: none."""
+
+    def __init__(self) -> None:
+        self._providers: list[PublicNames] = []
+
+    def register(self, provider: PublicNames) -> None:
+        if provider not in self._providers:
+            self._providers.append(provider)
+
+    def names(self) -> dict[str, PublicName]:
+        return {token: name for provider in self._providers for token, name in provider().items()}
+
+
+public_securities = PublicSecurities()
+
+
 # --- the incident desk ------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from chain import services
+from chain.public.reading import run_public_reading
 
 
 @shared_task
@@ -38,3 +39,9 @@ def fund_task() -> None:
 def compare_ledger_task() -> None:
     """Compare supply and every balance with the chain at its last final block."""
     services.run_reconciliation()
+
+
+@shared_task
+def read_public_facts_task() -> None:
+    """Read who may do what and whose code stands where, when it may have changed."""
+    run_public_reading()

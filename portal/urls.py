@@ -10,6 +10,7 @@ urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("", include("portal.pages_urls", namespace="portal")),
+    path("public/", include("chain.public.urls")),
     path("public/securities/", include("tokens.public_urls")),
     path("kyc/", include("kyc.urls", namespace="kyc")),
     path("tokens/", include("tokens.urls", namespace="tokens")),

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from chain.registry import visibility
+from chain.registry import public_securities, visibility
 from kyc.selectors import wallets_for
 from portal.models import Role, User
 from portal.registry import INVESTOR, MenuItem, PublicPart, menu_items, next_steps, public_parts, summaries
@@ -48,6 +48,7 @@ def connect() -> None:
     next_steps.register(steps.investor_steps)
     next_steps.register(steps.staff_steps)
     summaries.register(steps.investor_summary)
+    public_securities.register(published.public_names)
     public_parts.register(PublicPart("tokens/public/part.html", published.public_part, order=10))
 
 

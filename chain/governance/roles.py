@@ -147,9 +147,12 @@ class RoleReport:
         return row.holders if row else ()
 
 
-def role_report(rpc: Rpc | None = None) -> RoleReport:
-    """Read the chain behind `CHAIN_RPC_URL`. Raises `Contract.DoesNotExist` before deployment, `NodeUnavailable`."""
-    return _Audit(rpc or node(), profile()).run()
+def role_report(rpc: Rpc | None = None, *, block: int | None = None) -> RoleReport:
+    """Read the chain behind `CHAIN_RPC_URL` at `block` (the newest if none is given).
+
+    Raises `Contract.DoesNotExist` before deployment, `NodeUnavailable`.
+    """
+    return _Audit(rpc or node(), profile(), block).run()
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
@@ -158,17 +161,18 @@ def role_report(rpc: Rpc | None = None) -> RoleReport:
 class _Audit:
     """One pass over the chain at one block."""
 
-    def __init__(self, rpc: Rpc, plan: Profile) -> None:
+    def __init__(self, rpc: Rpc, plan: Profile, block: int | None = None) -> None:
         self.rpc = rpc
         self.plan = plan
         row = Contract.objects.get(chain_id=settings.CHAIN_ID, kind=Contract.Kind.ACCESS_MANAGER)
         self.manager = row.address
-        head = rpc.call("eth_getBlockByNumber", "latest", False)
+        head = rpc.call("eth_getBlockByNumber", "latest" if block is None else hex(block), False)
         self.block = as_int(head["number"])
         self.now = as_int(head["timestamp"])
         self.first = row.deployed_block
         self.report = RoleReport(block=self.block, manager=self.manager, deployer="")
         self.kinds: dict[str, str] = {}
+        self.timelock_logs: dict[str, list[DecodedLog]] = {}
         self.contracts = dict(
             Contract.objects.filter(chain_id=settings.CHAIN_ID).values_list("address", "kind")
         )  # names for what the manager's events point at; decides nothing
@@ -315,7 +319,7 @@ class _Audit:
 
     def _timelock(self, address: str) -> TimelockRow:
         logs = self._logs("TimelockController", address)
-        self.timelock_logs = logs
+        self.timelock_logs[address] = logs
         accounts = sorted({log.args["account"] for log in logs if log.event == "RoleGranted"} | {ZERO_ADDRESS})
         pairs = [(name, role, account) for name, role in _TIMELOCK_ROLES.items() for account in accounts]
         answers = self.read_many(
@@ -354,7 +358,7 @@ class _Audit:
             self._read_timelock_schedules(timelock)
 
     def _read_timelock_schedules(self, timelock: TimelockRow) -> None:
-        for log in self._logs("TimelockController", timelock.address):
+        for log in self.timelock_logs[timelock.address]:
             if log.event != "CallScheduled":
                 continue
             operation = bytes.fromhex(log.args["id"][2:])

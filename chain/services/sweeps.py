@@ -19,7 +19,16 @@ logger = logging.getLogger(__name__)
 
 #: First half of our advisory lock keys (PostgreSQL's two-integer form), so that they meet nobody else's.
 _LOCK_SPACE: Final = 0x43484149
-_LOCKS: Final = {"submit": 1, "reconcile": 2, "index": 3, "funding": 4, "deploy": 5, "alarms": 6, "outside": 7}
+_LOCKS: Final = {
+    "submit": 1,
+    "reconcile": 2,
+    "index": 3,
+    "funding": 4,
+    "deploy": 5,
+    "alarms": 6,
+    "outside": 7,
+    "public": 8,
+}
 #: Sweeps of this process that last failed because of the node: an outage is logged once, not every second.
 _failing: set[str] = set()
 

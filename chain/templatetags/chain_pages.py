@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 from django import template
@@ -79,6 +80,12 @@ def event_words(log: EventLog, names: dict[str, str], kinds: dict[str, str]) -> 
 def standing_words(standing: Standing) -> str:
     """What a verification is worth, in words."""
     return str(STANDINGS[standing])
+
+
+@register.filter
+def ether(wei: int) -> str:
+    """Wei as ETH, exactly."""
+    return f"{Decimal(int(wei)).scaleb(-18).normalize():,f}"
 
 
 @register.filter

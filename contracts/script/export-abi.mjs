@@ -16,7 +16,11 @@ const CONTRACTS = ["AccessManager", "InvestorSBT", "SecurityToken", "TimelockCon
 const DEMO = ["DemoPriceFeed"];
 // Safe's own published build, unmodified: an audited contract is deployed with the very bytecode that was audited.
 const SAFE = "@safe-global/safe-smart-account";
-const PUBLISHED = { Safe: "contracts/Safe.sol/Safe.json", SafeProxyFactory: "contracts/proxies/SafeProxyFactory.sol/SafeProxyFactory.json" };
+const PUBLISHED = {
+  Safe: "contracts/Safe.sol/Safe.json",
+  SafeProxy: "contracts/proxies/SafeProxy.sol/SafeProxy.json",
+  SafeProxyFactory: "contracts/proxies/SafeProxyFactory.sol/SafeProxyFactory.json",
+};
 
 const project = dirname(dirname(fileURLToPath(import.meta.url)));
 const target = join(dirname(project), "chain", "abi");
@@ -36,21 +40,32 @@ function compile(folder, sources) {
   return out;
 }
 
-/** The file's text: interface and creation code, in a fixed order of keys. */
+/** The file's text: interface, creation code, and what must stand on the chain afterwards; in a fixed order of keys. */
 function describe(out, name) {
-  const { abi, bytecode, metadata } = JSON.parse(readFileSync(join(out, `${name}.sol`, `${name}.json`), "utf8"));
+  const { abi, bytecode, deployedBytecode, metadata } = JSON.parse(readFileSync(join(out, `${name}.sol`, `${name}.json`), "utf8"));
   if (Object.keys(bytecode.linkReferences ?? {}).length > 0) throw new Error(`${name} needs linking`);
-  const text = JSON.stringify({ contract: name, compiler: metadata?.compiler?.version, abi, bytecode: bytecode.object }, null, 1);
+  const { optimizer, viaIR, evmVersion } = metadata?.settings ?? {};
+  const settings = [optimizer?.enabled ? `optimizer ${optimizer.runs} runs` : "no optimizer", ...(viaIR ? ["via IR"] : []), `EVM ${evmVersion}`].join(", ");
+  const described = { contract: name, compiler: metadata?.compiler?.version, settings, abi, bytecode: bytecode.object };
+  const text = JSON.stringify({ ...described, runtime: deployedBytecode.object, immutables: immutables(name, deployedBytecode) }, null, 1);
   return `${text}\n`;
+}
+
+/** Where the constructor writes a value into the code: the places of each immutable, as "start start …", 32 bytes each. */
+function immutables(name, { immutableReferences }) {
+  return Object.values(immutableReferences ?? {}).map((places) => {
+    if (places.some(({ length }) => length !== 32)) throw new Error(`${name} has an immutable that is not a word`);
+    return places.map(({ start }) => start).join(" ");
+  });
 }
 
 /** The same for a contract that its authors published compiled, with where it comes from and under which licence. */
 function describePublished(name) {
   const root = join(dirname(project), "node_modules", SAFE);
   const { version, license } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  const { abi, bytecode, linkReferences } = JSON.parse(readFileSync(join(root, "build", "artifacts", PUBLISHED[name]), "utf8"));
+  const { abi, bytecode, deployedBytecode, linkReferences } = JSON.parse(readFileSync(join(root, "build", "artifacts", PUBLISHED[name]), "utf8"));
   if (Object.keys(linkReferences ?? {}).length > 0) throw new Error(`${name} needs linking`);
-  const text = JSON.stringify({ contract: name, source: `${SAFE}@${version}, unmodified`, license, abi, bytecode }, null, 1);
+  const text = JSON.stringify({ contract: name, source: `${SAFE}@${version}, unmodified`, license, abi, bytecode, runtime: deployedBytecode, immutables: [] }, null, 1);
   return `${text}\n`;
 }
 

@@ -138,6 +138,8 @@ CELERY_BEAT_SCHEDULE = {
     "chain-index": {"task": "chain.tasks.index_task", "schedule": 1.0, "options": {"expires": 5}},
     # Nightly by design; hourly costs little, and a demo shows it the same day.
     "chain-ledger": {"task": "chain.tasks.compare_ledger_task", "schedule": 3600.0, "options": {"expires": 600}},
+    # Looks whether there is reason to read; the reading itself is made once an hour and after changes.
+    "chain-public": {"task": "chain.tasks.read_public_facts_task", "schedule": 15.0, "options": {"expires": 15}},
     "chain-fund": {"task": "chain.tasks.fund_task", "schedule": 2.0, "options": {"expires": 5}},
     "kyc-clock": {"task": "kyc.tasks.token_clock_task", "schedule": 2.0, "options": {"expires": 5}},
     "kyc-screenings": {"task": "kyc.tasks.sweep_screenings_task", "schedule": 10.0, "options": {"expires": 10}},
@@ -311,6 +313,10 @@ RECIPIENT_COOLING_OFF = timedelta(seconds=env.float("RECIPIENT_COOLING_OFF_SECON
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Musubi <no-reply@musubi.example>")
+
+# --- limits ------------------------------------------------------------------------------------------
+# Beside allauth's own: questions to the public check page, each of which costs two requests to the node at most.
+ACCOUNT_RATE_LIMITS = {"public_check": "30/m/ip"}
 
 # --- headers -----------------------------------------------------------------------------------------
 X_FRAME_OPTIONS = "DENY"

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language, gettext, pgettext
+from django.utils.translation import get_language, gettext, ngettext, pgettext
 
 from portal import charts
 from portal.idempotency import FIELD, new_token
@@ -149,6 +149,21 @@ def day(value: Any) -> SafeString:
         return format_html('<span class="muted">{}</span>', "—")
     text = _japanese_date(value) if _is_japanese() else f"{value.day} {_month(value)} {value.year}"
     return format_html('<time class="num" datetime="{}">{}</time>', value.isoformat(), text)
+
+
+@register.filter
+def duration(seconds: Any) -> str:
+    """A wait in the largest unit that says it exactly: 604800 → 7 days, 5400 → 90 minutes; nothing at all: no wait."""
+    number = int(seconds)
+    if number == 0:
+        return gettext("no wait")
+    if number % 86_400 == 0:
+        return ngettext("%(count)s day", "%(count)s days", number // 86_400) % {"count": number // 86_400}
+    if number % 3600 == 0:
+        return ngettext("%(count)s hour", "%(count)s hours", number // 3600) % {"count": number // 3600}
+    if number % 60 == 0:
+        return ngettext("%(count)s minute", "%(count)s minutes", number // 60) % {"count": number // 60}
+    return ngettext("%(count)s second", "%(count)s seconds", number) % {"count": number}
 
 
 def _is_japanese() -> bool:

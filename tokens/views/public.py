@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 
 from chain.exceptions import InvalidAddress
 from chain.gateway import parse_address
+from chain.public.selectors import code_verdict, documents_on_chain, newest_reading
 from chain.selectors import chain_status
 from tokens.forms import DocumentCheckForm
 from tokens.published import published_security
@@ -22,7 +23,11 @@ def security(request: HttpRequest, token: str) -> HttpResponse:
         found = None
     if found is None:
         raise Http404
+    reading = newest_reading()
     context = {
+        "reading": reading,
+        "code": code_verdict(reading, found.figures.token),
+        "on_chain": documents_on_chain(reading, found.figures.token),
         "security": found.security,
         "figures": found.figures,
         "shows_terms": found.shows_terms,
