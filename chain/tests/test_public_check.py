@@ -45,6 +45,7 @@ def transfer(scene: Scene, units: int = 10) -> str:
 def send(scene: Scene, call: Call, *, gas: int = 400_000, mine: bool = True) -> str:
     """Alice signs past every check of ours; the hash."""
     node = scene.platform.node
+    node.set_balance(scene.alice.address, 10**20)
     nonce = as_int(node.call("eth_getTransactionCount", scene.alice.address, "pending"))
     signed = sign_unsigned(scene.alice, Unsigned(31337, nonce, 10**9, 10**11, gas, call.to, 0, call.data))
     if not mine:
