@@ -350,7 +350,7 @@ class StressForm(forms.Form):
     @staticmethod
     def _columns() -> dict[str, tuple[Any, int, int]]:
         return {
-            "after": (_("after"), 1, MOST_HOURS),
+            "after": (_("time passed"), 1, MOST_HOURS),
             "btc": (_("BTC, percent"), -99, 100),
             "eth": (_("ETH, percent"), -99, 100),
             "usdjpy": (_("USD/JPY, percent"), -50, 50),

@@ -25,10 +25,10 @@ _SPANS: Final = (1, 2, 3, 6, 12, 24, 48)
 _MILLION: Final = 1_000_000
 _LARGE: Final = 10_000_000
 _UNITS: Final = {
-    ("JPY", True): _("million yen"),
-    ("USD", True): _("million dollars"),
-    ("JPY", False): _("yen"),
-    ("USD", False): _("dollars"),
+    ("JPY", True): _("¥m"),
+    ("USD", True): _("$m"),
+    ("JPY", False): _("¥"),
+    ("USD", False): _("$"),
 }
 
 
@@ -36,7 +36,7 @@ def path_words(points: Sequence[Point], code: str) -> str:
     """A path in one line: its day, and where prices stand at its lowest."""
     assets = (("BTC", "btc"), ("ETH", "eth"), ("USD/JPY", "usdjpy"))
     lows = ((name, min(getattr(point, each) for point in points)) for name, each in assets)
-    falls = ", ".join(f"{name} −{(BPS - low) // 100} %" for name, low in lows if low < BPS)
+    falls = ", ".join(f"{name} −{(BPS - low) // 100}%" for name, low in lows if low < BPS)
     return f"{code}: {falls}" if code else falls
 
 
@@ -105,6 +105,7 @@ class Driver:
 class First:
     """The first loan that something happened to."""
 
+    code: str
     what: str | Promise
     hour: Decimal
     loan: Loan | None
@@ -161,7 +162,7 @@ def _outcome(
         proceeds_chart=_sum_chart(spans, "proceeds", currency),
         shortfall_chart=_sum_chart(spans, "shortfall", currency) if totals["shortfall"] else None,
         firsts=[
-            First(words, Decimal(minutes) / HOUR, loans.get(loan_id))
+            First(what, words, Decimal(minutes) / HOUR, loans.get(loan_id))
             for what, words in _FIRSTS.items()
             for minutes, loan_id in [row["first"].get(what, (None, None))]
             if minutes is not None

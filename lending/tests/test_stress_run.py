@@ -68,7 +68,7 @@ def test_a_run_is_calculated_once_and_shown(loan: Loan, officer: User) -> None: 
     (outcome,) = selectors.outcomes(run)
     # Five coins at 4,000,000 yen bring 19,800,000 of the 20,000,000 that are owed.
     assert (outcome.proceeds.amount, outcome.shortfall.amount) == (19_800_000, 200_000)
-    assert [first.what for first in outcome.firsts] == ["First sale", "First shortfall"]
+    assert [first.code for first in outcome.firsts] == ["sale", "shortfall"]
     assert [first.loan for first in outcome.firsts] == [loan, loan]
     assert [(each.borrower, each.shortfall.amount) for each in outcome.drivers] == [(loan.borrower, 200_000)]
     assert Position.objects.values().get(loan=loan) == before
@@ -198,7 +198,7 @@ def test_an_officer_draws_a_path_on_the_page(loan: Loan) -> None:  # noqa: F811
     drawn = [(point["minutes"], point["btc"], point["eth"], point["usdjpy"]) for point in run.points]
     assert drawn == [(0, 10_000, 10_000, 10_000), (day, 11_000, 10_000, 10_000), (2 * day, 7_000, 6_000, 9_500)]
     assert (run.outage_hours, run.slippage_bps, run.deadline_hours) == (3, 100, 48)
-    assert "BTC −30 %, ETH −40 %, USD/JPY −5 %" in client.get(url).content.decode()
+    assert "BTC −30%, ETH −40%, USD/JPY −5%" in client.get(url).content.decode()
 
 
 def test_the_same_form_sent_twice_is_one_run(loan: Loan) -> None:  # noqa: F811
