@@ -165,7 +165,8 @@ class _Node:
             return facts
         if receipt is None:
             return replace(facts, outcome=Outcome.WAITING if self._is_ours(sent["to"]) else Outcome.FOREIGN)
-        if as_int(receipt["status"]) == 1:
+        # Receipts from before 2017 (Byzantium) have no status; none of those is for a contract of ours.
+        if as_int(receipt.get("status", "0x1")) == 1:
             return self._succeeded(facts, receipt)
         return self._failed(facts, sent, receipt)
 

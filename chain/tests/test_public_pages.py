@@ -12,7 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from chain.head import head_memory
-from chain.models import Contract, PublicReading
+from chain.models import Contract
+from chain.public.models import PublicReading
 from chain.public.reading import run_public_reading
 from chain.tests.conftest import Scene
 from chain.tests.test_public_reading import address_of, finalise

@@ -12,8 +12,9 @@ from django.utils import timezone
 
 from chain import abi, operations, services
 from chain.governance.roles import role_report
-from chain.models import Contract, Cursor, EventLog, PublicReading
+from chain.models import Contract, Cursor, EventLog
 from chain.public.code import FORWARDER, CodeCheck, Verdict, check_codes, matches
+from chain.public.models import PublicReading
 from chain.public.reading import READ_EVERY, run_public_reading
 from chain.rpc import as_int, node
 from chain.tests.conftest import Scene

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.journeys.conftest import Person
-from tests.journeys.test_every_page import serious_faults
+from tests.journeys.conftest import Person, serious_faults
 
 pytestmark = pytest.mark.browser
 
