@@ -431,7 +431,29 @@ def final_block() -> int:
 
 def collateral_account_for(account: str) -> CollateralAccount | None:
     """An account that was opened, as indexed. One query."""
-    return CollateralAccount.objects.filter(chain_id=settings.CHAIN_ID, account=account).first()
+    return CollateralAccount.objects.select_related("log").filter(chain_id=settings.CHAIN_ID, account=account).first()
+
+
+def collateral_payee(account: str) -> str | None:
+    """The address that the vault pays for an account now: as opened, or as changed since; None while it is not open.
+
+    As indexed, two queries: a change that waits for its notice does not count yet.
+    """
+    opened = collateral_account_for(account)
+    if opened is None:
+        return None
+    changed = (
+        EventLog.objects.filter(
+            chain_id=opened.chain_id,
+            address=opened.log.address,
+            event="BorrowerChanged",
+            args__account=account,
+            canonical=True,
+        )
+        .order_by("-block_number", "-log_index")
+        .first()
+    )
+    return str(changed.args["next"]) if changed is not None else opened.borrower
 
 
 def collateral_accounts_for(accounts: Iterable[str]) -> dict[str, CollateralAccount]:

@@ -183,6 +183,11 @@ class WalletSearch:
         return bool(self.lists)
 
 
+def spelled_alike(address: str) -> str:
+    """The form in which two spellings of one address are equal; searching for it finds both."""
+    return address_key(address)
+
+
 def search_listed_wallets(addresses: Iterable[str]) -> WalletSearch:
     """Look for addresses of any network among the lists' digital currency addresses (two queries).
 

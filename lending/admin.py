@@ -30,6 +30,7 @@ _COLUMNS: Final[dict[type[Model], tuple[str, ...]]] = {
     models.Position: ("loan", "currency", "btc_sats", "eth_wei", "debt", "stage"),
     models.DepositAddress: ("loan", "asset", "network", "address", "purpose", "created_at"),
     models.Deposit: ("loan", "asset", "units", "txid", "state", "hold", "is_blocked"),
+    models.HandReturn: ("deposit", "txid", "state", "recorded_by", "decided_by"),
     models.Disposition: ("deposit", "verdict", "state", "proposed_by", "decided_by"),
     models.ReturnAddress: ("borrower", "asset", "address", "state", "approved_by", "effective_at"),
     models.Withdrawal: ("loan", "kind", "asset", "units", "state", "requested_by", "checked_by", "approved_by"),

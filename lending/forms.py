@@ -273,6 +273,23 @@ class DispositionForm(forms.Form):
     reason = forms.CharField(label=_("Reason"), max_length=1000, widget=forms.Textarea(attrs={"rows": 2}))
 
 
+class WrongAssetForm(forms.Form):
+    """Another asset that an officer saw at an address of the loan."""
+
+    label = forms.CharField(label=_("Asset"), max_length=60)
+    units = forms.IntegerField(label=_("Amount in its smallest unit"), min_value=1)
+    asset_address = forms.ChoiceField(label=_("At the address for"), choices=Asset.choices)
+    txid = forms.CharField(label=_("Transaction"), max_length=66)
+    sender = forms.CharField(label=_("Sender"), max_length=100, required=False)
+
+
+class HandReturnForm(forms.Form):
+    """How it was sent back, and where to."""
+
+    txid = forms.CharField(label=_("Transaction"), max_length=66)
+    destination = forms.CharField(label=_("Sent to"), max_length=100)
+
+
 class BookFilterForm(forms.Form):
     """Which loans the book shows; lives in the address, so a view can be shared."""
 

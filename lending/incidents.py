@@ -35,6 +35,9 @@ MEANINGS: Final[Mapping[str, Text]] = {
     "lending.sanctioned_deposit": _(
         "A deposit came from an address on a sanctions list. It is held; two reviewers decide. Do not send it back and do not tell the borrower."
     ),
+    "lending.counted_deposit_listed": _(
+        "The sender of a deposit that counts already is on a sanctions list now. Its loan is frozen: nothing is paid out, sold or sent back until two KYC officers have decided. Stop withdrawals that are under way, and do not tell the borrower."
+    ),
     "lending.deposit_undone": _(
         "A deposit that was counted is no longer on its network. It was taken out of the books; look at the transaction elsewhere."
     ),
@@ -42,6 +45,9 @@ MEANINGS: Final[Mapping[str, Text]] = {
         "The network has lost the transaction of a return. Send the same signed transaction again, never another one."
     ),
     "lending.release_failed": _("The vault did not make a release. The coins stay set aside; look at the vault."),
+    "lending.released_elsewhere": _(
+        "The vault paid a return to another address than the officers approved: the borrower’s address was changed in the vault meanwhile. Make sure that the new address is the borrower’s."
+    ),
     "lending.collateral_differs": _(
         "The books differ from the chain. Find out why before anything else leaves; never book the difference away."
     ),

@@ -41,6 +41,12 @@ def advance_deposits_task() -> None:
 
 
 @shared_task(time_limit=7200, soft_time_limit=7000)
+def rescreen_deposits_task() -> None:
+    """Search for the senders of what counts on the lists of today."""
+    collateral.rescreen_deposits()
+
+
+@shared_task(time_limit=7200, soft_time_limit=7000)
 def reconcile_collateral_task() -> None:
     """Compare the ledger with both chains."""
     reconciliation.reconcile_collateral()

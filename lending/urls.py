@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from lending.views import borrower, credit, desk, public, stress
+from lending.views import borrower, credit, desk, held, public, stress
 
 app_name = "lending"
 urlpatterns = [
@@ -59,8 +59,12 @@ urlpatterns = [
     path("desk/repayments/<int:repayment_id>/reject/", desk.repayment_reject, name="repayment-reject"),
     path("desk/renewals/<int:renewal_id>/", desk.renewal_decide, name="renewal-decide"),
     path("desk/write-offs/<int:write_off_id>/", desk.write_off_decide, name="write-off-decide"),
-    path("desk/deposits/<int:deposit_id>/", desk.disposition, name="disposition"),
-    path("desk/dispositions/<int:disposition_id>/", desk.disposition_confirm, name="disposition-confirm"),
+    path("desk/deposits/<int:deposit_id>/", held.disposition, name="disposition"),
+    path("desk/dispositions/<int:disposition_id>/", held.disposition_confirm, name="disposition-confirm"),
+    path("desk/listed-senders/", held.hits, name="hits"),
+    path("desk/loans/<int:loan_id>/other-asset/", held.wrong_asset, name="wrong-asset"),
+    path("desk/deposits/<int:deposit_id>/returned/", held.hand_return_record, name="hand-return-record"),
+    path("desk/hand-returns/<int:return_id>/", held.hand_return_decide, name="hand-return-decide"),
     path("desk/deliveries/<int:delivery_id>/", desk.delivery_act, name="delivery-act"),
     path("desk/withdrawals/<int:withdrawal_id>/", desk.withdrawal_decide, name="withdrawal-decide"),
     path("desk/withdrawals/<int:withdrawal_id>/prepare/", desk.psbt_prepare, name="psbt-prepare"),

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from chain.registry import incident_meanings, visibility
 from lending.incidents import MEANINGS
 from lending.models import Loan, MarginCall, Withdrawal
-from lending.selectors import book, credit, proofs
+from lending.selectors import book, collateral, credit, proofs
 from portal.models import Role, User
 from portal.registry import INVESTOR, VISITOR, MenuItem, NextStep, PublicPart, menu_items, next_steps, public_parts
 
@@ -20,6 +20,13 @@ MENU = (
     MenuItem(_("Loan book"), "lending:book", _DESK, order=41),
     MenuItem(_("What waits"), "lending:work", _DESK, order=42, count=book.work_count),
     MenuItem(_("Credit applications"), "lending:credit-queue", _DESK, order=43, count=credit.waiting_for),
+    MenuItem(
+        _("Deposits from listed senders"),
+        "lending:hits",
+        frozenset({Role.KYC_OFFICER}),
+        order=43,
+        count=collateral.listed_count,
+    ),
     MenuItem(_("Risk and limits"), "lending:risk", _DESK, order=44),
     MenuItem(_("Stress tests"), "lending:stress", _DESK, order=44),
     MenuItem(_("Prices and sources"), "lending:prices", _DESK, order=45),

@@ -2,7 +2,7 @@
 
 from .assurance import CollateralProof, ProofLeaf, ReconciliationRun
 from .calls import MarginCall, Reminder
-from .collateral import Deposit, DepositAddress, Disposition, ReturnAddress, Withdrawal
+from .collateral import Deposit, DepositAddress, Disposition, HandReturn, ReturnAddress, Withdrawal
 from .credit import CreditApplication, CreditDecision, CreditLine, IncomeEvidence
 from .ledger import Account, Accrual, AccrualRun, Entry, EntryKind, Posting, Unit
 from .loans import Draw, Loan, LoanDocument, Renewal, Repayment, WriteOff
@@ -35,6 +35,7 @@ __all__ = [
     "Entry",
     "EntryKind",
     "GroupMember",
+    "HandReturn",
     "IncomeEvidence",
     "Limit",
     "Loan",

@@ -109,6 +109,9 @@ class Deposit(models.Model):
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.SEEN)
     hold = models.CharField(_("why it is held"), max_length=16, choices=Hold.choices, blank=True)
     is_blocked = models.BooleanField(default=False, help_text="two officers found the hit true: it stays where it is")
+    listed_at = models.DateTimeField(
+        null=True, blank=True, help_text="found on a sanctions list after it counted: its loan is frozen"
+    )
     is_settled = models.BooleanField(default=False, help_text="so deep that no reorganisation is expected")
     credits = models.PositiveSmallIntegerField(default=0, help_text="how often it was credited: names the entries")
     screened_against = models.JSONField(default=list, help_text="lists: name, date, hash; hits: entry numbers")
@@ -124,7 +127,13 @@ class Deposit(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["network", "txid", "position"], name="lending_deposit_once"),
             models.CheckConstraint(condition=Q(units__gt=0), name="lending_deposit_positive"),
-            models.CheckConstraint(condition=Q(state="held") | Q(is_blocked=False), name="lending_deposit_blocked"),
+            models.CheckConstraint(
+                condition=Q(state="held") | Q(listed_at__isnull=False) | Q(is_blocked=False),
+                name="lending_deposit_blocked",
+            ),
+            models.CheckConstraint(
+                condition=Q(listed_at__isnull=True) | Q(state__in=["credited", "held"]), name="lending_deposit_listed"
+            ),
             models.CheckConstraint(condition=~Q(state="held") | ~Q(hold=""), name="lending_deposit_held_why"),
             models.CheckConstraint(
                 # Nothing is counted that was not confirmed and searched for on the lists.
@@ -147,6 +156,14 @@ class Deposit(models.Model):
 
     def __str__(self) -> str:
         return f"{self.asset or self.label} {self.units} {self.state}"
+
+    @property
+    def matter(self) -> str:
+        """What two people have to decide about: what was found later goes before why it was held."""
+        return Deposit.Hold.SANCTIONED if self.listed_at else self.hold
+
+    def get_matter_display(self) -> str:
+        return str(Deposit.Hold(self.matter).label) if self.matter else ""
 
 
 class Disposition(models.Model):
@@ -195,6 +212,51 @@ class Disposition(models.Model):
 
     def __str__(self) -> str:
         return f"{self.deposit_id} {self.verdict} {self.state}"
+
+
+class HandReturn(models.Model):
+    """A deposit of something else that was sent back by hand: one officer records the transaction, another confirms it.
+
+    It never was in the ledger, so nothing is booked; the deposit is over when the second person has looked.
+    """
+
+    class State(models.TextChoices):
+        RECORDED = "recorded", _("Waiting for the second person")
+        CONFIRMED = "confirmed", _("Sent back")
+        DECLINED = "declined", _("Declined")
+
+    TRANSITIONS: ClassVar[dict[str, set[str]]] = {
+        State.RECORDED: {State.CONFIRMED, State.DECLINED},
+        State.CONFIRMED: set(),
+        State.DECLINED: set(),
+    }
+
+    deposit = models.ForeignKey(Deposit, on_delete=models.PROTECT, related_name="hand_returns")
+    txid = models.CharField(_("transaction"), max_length=66)
+    destination = models.CharField(_("sent to"), max_length=100)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.RECORDED)
+    recorded_by = models.ForeignKey("portal.User", on_delete=models.PROTECT, related_name="+")
+    recorded_at = models.DateTimeField(auto_now_add=True)
+    decided_by = models.ForeignKey("portal.User", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    decided_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name = _("return by hand")
+        verbose_name_plural = _("returns by hand")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["deposit"], condition=~Q(state="declined"), name="lending_hand_return_once"
+            ),
+            models.UniqueConstraint(fields=["txid"], condition=~Q(state="declined"), name="lending_hand_return_txid"),
+            models.CheckConstraint(condition=~Q(decided_by=F("recorded_by")), name="lending_hand_return_two_people"),
+            models.CheckConstraint(
+                condition=Q(state="recorded") | Q(decided_by__isnull=False), name="lending_hand_return_decided"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.deposit_id} {self.state}"
 
 
 class ReturnAddress(models.Model):

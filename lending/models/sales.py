@@ -46,6 +46,7 @@ class Sale(models.Model):
         EXCHANGE = "exchange", _("The exchange does not answer")
         NONSENSE = "nonsense", _("The exchange answered nonsense")
         DELIVERY = "delivery", _("Collateral is on its way to the exchange")
+        FROZEN = "frozen", _("Collateral is being checked")
 
     loan = models.ForeignKey("lending.Loan", on_delete=models.PROTECT, related_name="sales")
     breach = models.OneToOneField(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
 
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
 from lending import coverage
@@ -63,14 +63,31 @@ def deposits_of(loan: Loan) -> QuerySet[Deposit]:
     return Deposit.objects.filter(loan=loan).select_related("address").order_by("-id")
 
 
+def is_frozen(loan: Loan) -> bool:
+    """Whether a deposit of the loan that was here already was found on a sanctions list and nobody has cleared it."""
+    return Deposit.objects.filter(loan=loan, listed_at__isnull=False).exists()
+
+
 def held_deposits() -> QuerySet[Deposit]:
-    """What waits for two people: held, not blocked, oldest first."""
+    """What waits for two people: held or found on a list after it counted, not blocked, oldest first."""
     return (
-        Deposit.objects.filter(state=Deposit.State.HELD, is_blocked=False)
+        Deposit.objects.filter(Q(state=Deposit.State.HELD) | Q(listed_at__isnull=False), is_blocked=False)
         .select_related("loan__borrower")
-        .prefetch_related("dispositions")
+        .prefetch_related("dispositions__proposed_by", "hand_returns__recorded_by")
         .order_by("id")
     )
+
+
+def listed_deposits() -> QuerySet[Deposit]:
+    """What waits for two KYC officers: its sender is on a list, found before it counted or after."""
+    return held_deposits().filter(
+        Q(hold=Deposit.Hold.SANCTIONED, state=Deposit.State.HELD) | Q(listed_at__isnull=False)
+    )
+
+
+def listed_count(_user: User) -> int:
+    """How many wait, for the menu."""
+    return listed_deposits().count()
 
 
 def open_withdrawals() -> QuerySet[Withdrawal]:

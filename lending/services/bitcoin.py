@@ -22,6 +22,7 @@ from lending.exceptions import LoanRefused
 from lending.models import Asset, Deposit, DepositAddress, Loan, Withdrawal
 from lending.services.collateral.addresses import bitcoin_network, give_change_address
 from lending.services.collateral.deposits import DepositFacts, advance_deposits, lose_deposit, observe_deposit
+from lending.services.collateral.rescreening import require_not_frozen
 from lending.services.collateral.withdrawals import (
     locked_withdrawal,
     move_withdrawal,
@@ -225,6 +226,7 @@ def prepare_psbt(*, withdrawal_id: int, actor: User) -> Withdrawal:
     row = Withdrawal.objects.select_related("loan").get(pk=withdrawal_id)
     if row.psbt:
         return row
+    require_not_frozen(row.loan)
     coins = _spendable(service, row)
     rate = service.fee_rate(blocks=6)
     with transaction.atomic():
@@ -261,6 +263,7 @@ def submit_signed(*, withdrawal_id: int, actor: User, signed: str) -> Withdrawal
     row = Withdrawal.objects.get(pk=withdrawal_id)
     if row.state not in (Withdrawal.State.PREPARED, Withdrawal.State.SENT):
         raise LoanRefused(_("Nothing was prepared for this withdrawal."), code="lending.withdrawal.not_prepared")
+    require_not_frozen(row.loan)
     raw = psbt.read_signed(signed, txid=row.txid)
     esplora().broadcast(raw)
     return note_sent(withdrawal_id=row.pk, txid=row.txid)

@@ -27,6 +27,7 @@ from lending.bitcoin.exceptions import EsploraNotFound
 from lending.exceptions import LoanRefused
 from lending.models import Asset, Delivery, DepositAddress, Sale
 from lending.services.collateral.addresses import ether_network
+from lending.services.collateral.rescreening import require_not_frozen
 from lending.services.guards import move, require_officer, require_other
 from portal.models import User
 
@@ -227,6 +228,7 @@ def retry(*, delivery_id: int, actor: User) -> Delivery:
     require_officer(actor)
     failed = _locked(delivery_id)
     require_other(actor, failed.sale.loan.borrower_id)
+    require_not_frozen(failed.sale.loan)
     rows = failed.sale.deliveries.filter(asset=failed.asset, direction=failed.direction)
     newest = rows.order_by("-id")[0]
     if newest.pk != failed.pk:

@@ -19,6 +19,7 @@ from lending.selectors.ledger import outstanding_principal
 from lending.selectors.risk import require_within_limits
 from lending.selectors.valuation import Valuation, value_loan
 from lending.services import accrual, positions
+from lending.services.collateral.rescreening import require_not_frozen
 from lending.services.credit import require_verified, require_whole
 from lending.services.guards import locked_loan, move, require_borrower, require_officer, require_other, require_state
 from lending.services.ledger import Line, post
@@ -121,6 +122,7 @@ def _same(earlier: Draw, loan: Loan, amount: Decimal) -> Draw:
 
 def _require_drawable(loan: Loan) -> None:
     require_state(loan, Loan.State.COLLATERAL_PENDING, Loan.State.ACTIVE, code="lending.draw.state")
+    require_not_frozen(loan)
     if loan.due_on is not None and timezone.localdate() >= loan.due_on:
         raise LoanRefused(
             _("The loan has reached its due day, so nothing more can be drawn. Nothing was changed."),

@@ -49,7 +49,8 @@ def threshold(terms: ProductTerms, stage: int) -> int:
 
 def open_position(*, loan: Loan) -> Position:
     """The loan's row, made empty when the contract is accepted. Asking twice changes nothing."""
-    return Position.objects.get_or_create(loan=loan, defaults={"currency": loan.currency})[0]
+    empty = coverage.share_bucket(btc_sats=0, eth_wei=0)
+    return Position.objects.get_or_create(loan=loan, defaults={"currency": loan.currency, "share_bucket": empty})[0]
 
 
 def apply(changes: Mapping[int, Change]) -> None:

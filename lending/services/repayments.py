@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from lending import hooks
 from lending.exceptions import FormReused, LoanRefused, NoAcceptedPrice, OverTheCap
-from lending.models import Account, Accrual, Entry, EntryKind, Loan, MarginCall, Repayment, Stage
+from lending.models import Account, Accrual, Entry, EntryKind, Loan, MarginCall, Renewal, Repayment, Stage
 from lending.money import from_minor, to_minor
 from lending.selectors.ledger import Debt, debt_of, surplus_of
 from lending.selectors.valuation import value_loan
@@ -168,7 +168,9 @@ def _debt_on(loan: Loan, day: date) -> Debt:
         return debt_of(loan)
     if clock.through >= day:
         moved = (EntryKind.DRAW, EntryKind.REPAYMENT, EntryKind.SALE, EntryKind.CHARGE)
-        if Entry.objects.filter(loan=loan, kind__in=moved, value_on__gt=day).exists():
+        # Days before a renewal cost another rate than the clock has now: they cannot be taken back by it.
+        renewed = loan.renewals.filter(state=Renewal.State.GRANTED, decided_at__date__gt=day)
+        if Entry.objects.filter(loan=loan, kind__in=moved, value_on__gt=day).exists() or renewed.exists():
             raise LoanRefused(
                 _("Something else was booked on this loan for a later day. Reject this and record it with that day."),
                 code="lending.repayment.backdated",
@@ -296,13 +298,14 @@ def book_sale(
     """Book one executed slice of a sale: the collateral leaves, its net proceeds pay the debt, the rest is surplus.
 
     `reference` names the slice; the same again is the same row. Does not end the loan: `finish_sale` does, once the
-    sale is over. Raises `LoanRefused` for proceeds that are no proceeds.
+    sale is over. What was sold is booked although the loan was repaid meanwhile: then all of it is surplus. Raises
+    `LoanRefused` for proceeds that are no proceeds.
     """
     loan = locked_loan(loan_id)
     earlier = Repayment.objects.filter(reference=reference).first()
     if earlier is not None:
         return _same(earlier, loan, from_minor(proceeds.gross - proceeds.cost, loan.currency), value_on)
-    require_state(loan, *Loan.OPEN, code="lending.sale.state")
+    require_state(loan, *Loan.OPEN, Loan.State.REPAID, code="lending.sale.state")
     if proceeds.units <= 0 or proceeds.net <= 0 or proceeds.cost < 0:
         raise LoanRefused(_("These are no proceeds of a sale. Nothing was booked."), code="lending.sale.proceeds")
     debt = _debt_on(loan, value_on)
@@ -335,6 +338,22 @@ def book_sale(
     _booked(repayment, split, actor)
     accrual.catch_up(loan=loan)
     return repayment
+
+
+@transaction.atomic
+def book_crumb(*, loan_id: int, asset: str, units: int, reference: str, value_on: date) -> None:
+    """Coins of a fill that brought no whole yen or cent after the exchange's fee: they are gone, and no money came.
+
+    Under the same key as a slice, so the two can never both be booked for one order.
+    """
+    post(
+        kind=EntryKind.SALE,
+        key=f"sale:{reference}",
+        loan_id=loan_id,
+        value_on=value_on,
+        memo={"brought": "nothing"},
+        lines=[Line(Account.COLLATERAL, asset, units, loan_id), Line(Account.CUSTODY, asset, -units)],
+    )
 
 
 @transaction.atomic

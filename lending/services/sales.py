@@ -47,6 +47,7 @@ from lending.models import (
 )
 from lending.models.prices import pair_of
 from lending.money import ASSET_DIGITS, floor_minor, from_minor
+from lending.selectors.collateral import is_frozen
 from lending.selectors.prices import accepted_price
 from lending.selectors.valuation import Valuation, value_loan
 from lending.services import deliveries, positions, setbacks
@@ -180,6 +181,9 @@ def _plan(sale_id: int, smallest: Mapping[str, Smallest] | None = None) -> SaleO
     if sale.state not in Sale.RUNNING or sale.orders.filter(state__in=SaleOrder.UNSETTLED).exists():
         return None
     if sale.pause == Sale.Pause.NONSENSE or _was_just_refused(sale):
+        return None
+    if is_frozen(loan):
+        _pause(sale, Sale.Pause.FROZEN)
         return None
     try:
         valuation = value_loan(loan)
@@ -343,7 +347,7 @@ def _place(order: SaleOrder, ticket: Ticket, back_end: Venue) -> Outcome | None:
 @transaction.atomic
 def _book(order_id: int, outcome: Outcome) -> bool:
     """PLANNED/PLACED → FINAL: the fills are booked once, under the order's client id. False if that was done already."""
-    from lending.services.repayments import Proceeds, book_sale
+    from lending.services.repayments import Proceeds, book_crumb, book_sale
 
     loan = locked_loan(SaleOrder.objects.values_list("sale__loan_id", flat=True).get(pk=order_id))
     order = SaleOrder.objects.select_for_update().select_related("sale").get(pk=order_id)
@@ -359,6 +363,14 @@ def _book(order_id: int, outcome: Outcome) -> bool:
             value_on=timezone.localdate(),
             actor=ENGINE,
             memo={"sale": order.sale_id, "order": order.pk, "price": order.price_id},
+        )
+    elif outcome.units:
+        book_crumb(
+            loan_id=loan.pk,
+            asset=order.asset,
+            units=outcome.units,
+            reference=order.client_order_id,
+            value_on=timezone.localdate(),
         )
     order.exchange_order_id, order.filled_units = outcome.exchange_order_id, outcome.units
     order.proceeds, order.fee = from_minor(gross, loan.currency), from_minor(cost, loan.currency)

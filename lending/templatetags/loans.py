@@ -11,8 +11,9 @@ from django.utils.formats import localize
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from lending.models import Limit, Posting
+from lending.models import Deposit, Limit, Posting
 from lending.money import ASSET_DIGITS, DIGITS
+from portal.models import Role, User
 from portal.units import format_units
 
 register = template.Library()
@@ -72,6 +73,14 @@ def coins(units: Any, asset: str) -> SafeString:
     whole, _dot, fraction = text.partition(".")
     fraction = fraction.rstrip("0")
     return format_html('<span class="num">{}</span> {}', f"{whole}.{fraction}" if fraction else whole, asset)
+
+
+@register.simple_tag(takes_context=True)
+def may_decide(context: dict[str, Any], deposit: Deposit) -> bool:
+    """Whether the reader is one of those who decide about this deposit: hits are for KYC officers, the rest for the desk."""
+    user = context.get("user")
+    wanted = Role.KYC_OFFICER if deposit.matter == Deposit.Hold.SANCTIONED else Role.LOAN_OFFICER
+    return isinstance(user, User) and user.has_role(wanted)
 
 
 @register.filter

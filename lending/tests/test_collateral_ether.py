@@ -10,13 +10,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from eth_keys.datatypes import PrivateKey
 
-from chain import followups, services
+from chain import followups, operations, services
 from chain.gateway import gateway
 from chain.services.alarms import start_watching_here
+from chain.tests.test_main_job import ask
+from chain.types import SignerRole
 from conftest import Platform
-from lending.models import Account, Deposit, Loan, Position, Posting, ReconciliationRun, Withdrawal
+from lending.models import Account, Deposit, Loan, Position, Posting, ReconciliationRun, ReturnAddress, Withdrawal
 from lending.services.collateral import (
     advance_deposits,
     approve_return_address,
@@ -172,3 +175,58 @@ def test_ether_goes_back_to_the_address_the_account_was_opened_with(
         == 2 * ETHER
     )
     assert reconcile_asset(asset="ETH").state == "agreed"
+
+
+# --- a borrower who changes their address ----------------------------------------------------------------------------
+
+
+def change_home(loan: Loan) -> str:
+    """Another address, approved by an officer, its wait over."""
+    new = someone()
+    row = request_return_address(actor=loan.borrower, asset="ETH", address=new)
+    approve_return_address(address_id=row.pk, actor=world.officer())
+    ReturnAddress.objects.filter(pk=row.pk).update(effective_at=timezone.now())
+    return new
+
+
+def asked(loan: Loan, key: str) -> Withdrawal:
+    return request_withdrawal(loan_id=loan.pk, actor=loan.borrower, asset="ETH", units=ETHER, form_key=key)
+
+
+def test_after_a_change_of_address_nothing_goes_to_the_old_one_until_the_vault_pays_the_new_one(
+    platform: Platform, loan: Loan, settle: Callable[[], None]
+) -> None:
+    pay(platform, loan, 3 * ETHER, someone())
+    index(platform, blocks=3)
+    advance_deposits()
+    before = asked(loan, "before")
+    check_withdrawal(withdrawal_id=before.pk, actor=world.officer())
+    new = change_home(loan)
+    with pytest.raises(DomainError) as refused:
+        asked(loan, "after")
+    assert refused.value.code == "lending.withdrawal.vault_address"
+    with pytest.raises(DomainError) as refused:
+        approve_withdrawal(withdrawal_id=before.pk, actor=world.officer())
+    assert refused.value.code == "lending.withdrawal.vault_address"
+    assert counted(loan) == 3 * ETHER
+    account = give_deposit_address(loan_id=loan.pk, asset="ETH", actor="test").account
+    change_in_the_vault(account, new, platform, settle)
+    assert asked(loan, "now").destination.address == new
+    with pytest.raises(DomainError) as refused:
+        approve_withdrawal(withdrawal_id=before.pk, actor=world.officer())
+    assert refused.value.code == "lending.withdrawal.destination_changed"
+
+
+def change_in_the_vault(account: str, new: str, platform: Platform, settle: Callable[[], None]) -> None:
+    """The vault's own way (docs/runbooks/collateral-vault.md): scheduled, announced, a notice, applied by anybody."""
+    change = operations.announce_borrower_change(account, new)
+    steps = (
+        (operations.schedule_call(change), SignerRole.TOKEN_CONTROLLER),
+        (change, SignerRole.TOKEN_CONTROLLER),
+        (operations.apply_borrower_change(account), SignerRole.COLLATERAL_AGENT),
+    )
+    for number, (call, role) in enumerate(steps):
+        ask(call, platform.signer(role), f"change:{number}")
+        settle()
+        platform.node.pass_time(2)
+    index(platform, blocks=3)

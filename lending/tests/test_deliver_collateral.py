@@ -14,7 +14,7 @@ from django.utils import timezone
 from eth_keys.datatypes import PrivateKey
 
 from chain import services
-from chain.models import ChainTransaction, Incident
+from chain.models import ChainTransaction, CollateralMovement, Incident
 from chain.services.alarms import start_watching_here
 from chain.types import SignerRole
 from conftest import Platform
@@ -220,3 +220,95 @@ def test_officers_record_and_confirm_a_delivery_on_the_page_and_readers_cannot(b
     two.post(where, {"act": "arrived"})
     delivery.refresh_from_db()
     assert (delivery.state, delivery.confirmed_by) == ("arrived", people[1])
+
+
+# --- what the networks say -------------------------------------------------------------------------------------------
+
+
+def sent_to(bitcoin: Chain, settings: Any, where: str, sats: int) -> Delivery:
+    """An officer recorded the transaction that pays `where`; nobody has confirmed it."""
+    settings.BITCOIN_SALE_ADDRESS = bitcoin.wallet("exchange")
+    txid = bitcoin.send({bitcoin.wallet(where): sats}, sender="custody")
+    delivery = Delivery.objects.get()
+    return deliveries.record_sent(delivery_id=delivery.pk, txid=txid, actor=world.officer())
+
+
+def test_bitcoin_that_demonstrably_paid_the_exchange_arrives_by_itself_once_it_is_deep_enough(
+    bitcoin: Chain, bitcoin_sale: Sale, settings: Any
+) -> None:
+    delivery = sent_to(bitcoin, settings, "exchange", int(Delivery.objects.get().units))
+    run_bitcoin_sweep()
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.block_height) == ("sent", None)
+    bitcoin.mine(2)
+    run_bitcoin_sweep()
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.block_height) == ("sent", bitcoin.blocks[-2].height)
+    assert run(bitcoin_sale, steps=2).orders.count() == 0
+    bitcoin.mine(1)
+    for _twice in range(2):
+        run_bitcoin_sweep()
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.confirmed_by) == ("arrived", None)
+    assert AuditEntry.objects.filter(action="lending.delivery.arrived").count() == 1
+    assert run(bitcoin_sale).state == "done"
+
+
+@pytest.mark.parametrize(("where", "less"), [("exchange", 1), ("somewhere", 0)])
+def test_bitcoin_that_paid_less_or_somebody_else_waits_for_a_person(
+    bitcoin: Chain, bitcoin_sale: Sale, settings: Any, where: str, less: int
+) -> None:
+    delivery = sent_to(bitcoin, settings, where, int(Delivery.objects.get().units) - less)
+    bitcoin.mine(6)
+    run_bitcoin_sweep()
+    delivery.refresh_from_db()
+    assert (delivery.state, run(bitcoin_sale, steps=2).orders.count()) == ("sent", 0)
+
+
+def test_a_delivery_whose_block_is_reorganised_away_before_it_is_deep_has_not_arrived(
+    bitcoin: Chain, bitcoin_sale: Sale, settings: Any
+) -> None:
+    delivery = sent_to(bitcoin, settings, "exchange", int(Delivery.objects.get().units))
+    bitcoin.mine(2)
+    run_bitcoin_sweep()
+    bitcoin.reorganise(2, forget=[delivery.reference])
+    bitcoin.mine(6)
+    run_bitcoin_sweep()
+    delivery.refresh_from_db()
+    assert (delivery.state, run(bitcoin_sale, steps=2).orders.count()) == ("sent", 0)
+
+
+@pytest.mark.chain
+def test_ether_sold_in_a_block_that_is_reorganised_away_has_not_arrived_and_arrives_once_when_it_comes_back(
+    platform: Platform, ether_sale: Sale, settle: Callable[[], None]
+) -> None:
+    run(ether_sale, steps=1)
+    delivery = Delivery.objects.get()
+    node = platform.node
+    for _round in range(20):  # until the vault has sent it, in a block that is not final
+        services.run_submit_sweep()
+        services.run_funding_sweep()
+        node.mine(1)
+        services.run_reconcile_sweep()
+        index(platform)
+        if CollateralMovement.objects.filter(kind="Sold").exists():
+            break
+    assert CollateralMovement.objects.filter(kind="Sold").count() == 1
+    delivery.refresh_from_db()
+    assert (delivery.state, run(ether_sale, steps=2).orders.count()) == ("requested", 0)
+    node.reorg(2)
+    index(platform, blocks=1)
+    assert not CollateralMovement.objects.filter(kind="Sold").exists()
+    deliveries.follow_ether()
+    delivery.refresh_from_db()
+    assert (delivery.state, run(ether_sale, steps=2).orders.count()) == ("requested", 0)
+    settle()
+    index(platform, blocks=3)
+    for _twice in range(2):
+        deliveries.follow_ether()
+    delivery.refresh_from_db()
+    assert delivery.state == "arrived"
+    assert AuditEntry.objects.filter(action="lending.delivery.arrived").count() == 1
+    assert CollateralMovement.objects.filter(kind="Sold").count() == 1
+    assert run(ether_sale).state == "done"
+    assert reconcile_asset(asset="ETH").state == "agreed"

@@ -11,6 +11,10 @@ from portal.models import Role
 #: Loan officers work here, auditors look.
 desk_reader = auditor_may_read(Role.LOAN_OFFICER)
 officer_only = role_required(Role.LOAN_OFFICER)
+#: What is on a sanctions list is for KYC officers; the desk and auditors look.
+hits_reader = role_required(read_only=(Role.KYC_OFFICER, Role.LOAN_OFFICER, Role.AUDITOR))
+#: The service says who of them decides what.
+decider_only = role_required(Role.LOAN_OFFICER, Role.KYC_OFFICER)
 
 
 def is_officer(request: HttpRequest) -> bool:

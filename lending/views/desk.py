@@ -11,7 +11,15 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from chain.selectors import chain_status
-from lending.forms import BookFilterForm, DispositionForm, LimitForm, ReasonForm, RepaymentForm
+from lending.forms import (
+    BookFilterForm,
+    DispositionForm,
+    HandReturnForm,
+    LimitForm,
+    ReasonForm,
+    RepaymentForm,
+    WrongAssetForm,
+)
 from lending.models import Delivery, Draw, Loan
 from lending.selectors import book as selectors
 from lending.selectors import borrower as loan_selectors
@@ -23,7 +31,7 @@ from lending.selectors import terms as terms_selectors
 from lending.services import bitcoin, deliveries, draws, endings, loans, proofs, reconciliation, repayments
 from lending.services import prices as price_services
 from lending.services import terms as terms_services
-from lending.services.collateral import dispositions, return_addresses, withdrawals
+from lending.services.collateral import return_addresses, withdrawals
 from lending.views.common import desk_reader, is_officer, officer_only
 from portal.access import value_action
 from portal.acting import act, act_in, person
@@ -134,6 +142,8 @@ def work(request: HttpRequest) -> HttpResponse:
         "broken": price_selectors.broken_pairs(),
         "is_officer": is_officer(request),
         "disposition_form": DispositionForm(),
+        "hand_return_form": HandReturnForm(),
+        "reads_loans": True,
     }
     return render(request, "lending/work.html", context)
 
@@ -183,6 +193,7 @@ def _case_page(request: HttpRequest, loan: Loan, **bound: Any) -> HttpResponse:
         "can_write_off": acts and loan.state == State.SOLD_OUT,
         "repayment_form": RepaymentForm(currency=loan.currency),
         "reason_form": ReasonForm(),
+        "wrong_asset_form": WrongAssetForm(),
         **bound,
     }
     context["wrong_form"] = next(iter(bound.values()), None)
@@ -328,39 +339,6 @@ def write_off_decide(request: HttpRequest, write_off_id: int) -> HttpResponse:
 
 
 # --- collateral ----------------------------------------------------------------------------------------------------
-
-
-@require_POST
-@officer_only
-@value_action
-def disposition(request: HttpRequest, deposit_id: int) -> HttpResponse:
-    """Propose what is to become of a held deposit, or say whether one agrees with the colleague's proposal."""
-    form = DispositionForm(request.POST)
-    if not form.is_valid():
-        return _acted(request, lambda: None, _("Give a reason. Nothing was changed."))
-    reason, verdict = form.cleaned_data["reason"], form.cleaned_data["verdict"]
-    return _acted(
-        request,
-        lambda: dispositions.propose_disposition(
-            deposit_id=deposit_id, actor=person(request), verdict=verdict, reason=reason
-        ),
-        _("Proposed. Another officer decides."),
-    )
-
-
-@require_POST
-@officer_only
-@value_action
-def disposition_confirm(request: HttpRequest, disposition_id: int) -> HttpResponse:
-    agrees = request.POST.get("verdict") == "agree"
-    reason = request.POST.get("reason", "")
-    return _acted(
-        request,
-        lambda: dispositions.confirm_disposition(
-            disposition_id=disposition_id, actor=person(request), agrees=agrees, reason=reason
-        ),
-        _("Decided."),
-    )
 
 
 @require_POST

@@ -149,6 +149,8 @@ CELERY_BEAT_SCHEDULE = {
     "lending-bitcoin": {"task": "lending.tasks.watch_bitcoin_task", "schedule": 10.0, "options": {"expires": 10}},
     "lending-ether": {"task": "lending.tasks.watch_ether_task", "schedule": 60.0, "options": {"expires": 60}},
     "lending-deposits": {"task": "lending.tasks.advance_deposits_task", "schedule": 5.0, "options": {"expires": 5}},
+    # A list may change at any hour.
+    "lending-rescreening": {"task": "lending.tasks.rescreen_deposits_task", "schedule": crontab(minute=25)},
     # At night in Japan, when little moves.
     "lending-reconciliation": {
         "task": "lending.tasks.reconcile_collateral_task",

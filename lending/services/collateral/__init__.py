@@ -8,6 +8,12 @@ from lending.services.collateral.deposits import (
     observe_deposit,
 )
 from lending.services.collateral.dispositions import confirm_disposition, propose_disposition
+from lending.services.collateral.hand_returns import (
+    decide_hand_return,
+    record_hand_return,
+    record_wrong_asset,
+)
+from lending.services.collateral.rescreening import rescreen_deposits
 from lending.services.collateral.return_addresses import (
     approve_return_address,
     cancel_return_address,
@@ -31,12 +37,16 @@ __all__ = [
     "cancel_withdrawal",
     "check_withdrawal",
     "confirm_disposition",
+    "decide_hand_return",
     "give_deposit_address",
     "lose_deposit",
     "observe_deposit",
     "propose_disposition",
+    "record_hand_return",
+    "record_wrong_asset",
     "refuse_return_address",
     "refuse_withdrawal",
     "request_return_address",
     "request_withdrawal",
+    "rescreen_deposits",
 ]

@@ -156,17 +156,18 @@ def lose_deposit(*, deposit_id: int, reason: str) -> Deposit:
     if deposit.state == Deposit.State.CREDITED:
         _undo(loan, deposit, reason=reason)
         return deposit
-    deposit.is_blocked = False
     _forget_block(deposit)
-    _move(deposit, Deposit.State.ORPHANED, "orphaned", "is_blocked", *_BLOCK, reason=reason)
+    _move(deposit, Deposit.State.ORPHANED, "orphaned", *_BLOCK, reason=reason)
     return deposit
 
 
-_BLOCK: Final = ("block_height", "block_hash", "is_settled")
+_BLOCK: Final = ("block_height", "block_hash", "is_settled", "is_blocked", "listed_at")
 
 
 def _forget_block(deposit: Deposit) -> None:
+    """Nothing of it is here any more: neither its block nor what was found about it. Back again it is searched for anew."""
     deposit.block_height, deposit.block_hash, deposit.is_settled = None, "", False
+    deposit.is_blocked, deposit.listed_at = False, None
 
 
 def _undo(loan: Loan, deposit: Deposit, *, reason: str) -> None:

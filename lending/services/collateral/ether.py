@@ -14,6 +14,7 @@ from chain.selectors import collateral_movements, final_block, signer_for_role
 from chain.services import enqueue, open_incident
 from chain.types import SignerRole
 from lending.models import Asset, Deposit, DepositAddress, Withdrawal
+from lending.selectors.collateral import is_frozen
 from lending.services.collateral.addresses import ether_network
 from lending.services.collateral.deposits import DepositFacts, lose_deposit, observe_deposit
 from lending.services.collateral.withdrawals import locked_withdrawal, note_final, note_sent
@@ -50,7 +51,8 @@ def execute_release(*, withdrawal_id: int, executable_at: int) -> None:
     row = locked_withdrawal(withdrawal_id)
     asked = ChainTransaction.objects.filter(purpose=_PURPOSE, subject=f"lending.withdrawal:{row.pk}")
     # One at a time: another is asked for only when the one before can no longer do anything.
-    if row.state != Withdrawal.State.APPROVED or asked.exclude(state__in=_DEAD).exists():
+    # Frozen, it stays proposed: the sweep comes back to it when two people have cleared the loan.
+    if row.state != Withdrawal.State.APPROVED or asked.exclude(state__in=_DEAD).exists() or is_frozen(row.loan):
         return
     row.transaction = enqueue(
         call=operations.execute_collateral_release(_account(row), release_id(row)),
@@ -118,7 +120,15 @@ def release_proposed(log: EventLog) -> None:
 def released(log: EventLog, *, is_final: bool) -> None:
     if (pk := _withdrawal(log)) is None:
         return
-    note_sent(withdrawal_id=pk, txid=log.transaction_hash)
+    row = note_sent(withdrawal_id=pk, txid=log.transaction_hash)
+    if log.args["to"] != row.destination.address:
+        # The vault's own change took effect between the approval and the payment.
+        open_incident(
+            kind="lending.released_elsewhere",
+            detail=f"The vault paid withdrawal {pk} to {log.args['to']}, approved was {row.destination.address}.",
+            dedupe_key=f"released_elsewhere:{pk}",
+            data={"withdrawal": pk, "paid": log.args["to"]},
+        )
     if is_final:
         note_final(withdrawal_id=pk, height=log.block_number)
 

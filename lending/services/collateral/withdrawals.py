@@ -31,6 +31,7 @@ from lending.selectors.valuation import value_loan
 from lending.services import positions
 from lending.services.collateral.addresses import bitcoin_network, ether_network
 from lending.services.collateral.deposits import DESK, reevaluate
+from lending.services.collateral.rescreening import require_not_frozen
 from lending.services.collateral.return_addresses import require_not_listed
 from lending.services.guards import locked_loan, move, require_officer, require_other
 from lending.services.ledger import Line, post
@@ -57,6 +58,7 @@ def request_withdrawal(
         if (earlier.loan_id, earlier.asset, int(earlier.units)) != (loan.pk, asset, units):
             raise LoanRefused(_("This form was used already. Open it again."), code="lending.withdrawal.form_reused")
         return earlier
+    require_not_frozen(loan)
     if units <= 0 or asset not in Asset.values:
         raise LoanRefused(_("Enter an amount above zero. Nothing was changed."), code="lending.withdrawal.amount")
     deposit = _returnable(loan, deposit_id, units) if deposit_id is not None else None
@@ -116,6 +118,7 @@ def approve_withdrawal(*, withdrawal_id: int, actor: User) -> Withdrawal:
             code="lending.withdrawal.destination_changed",
         )
     require_not_listed(row.destination.address)
+    require_not_frozen(row.loan)
     if row.deposit_id is None:
         _require_room(row, promised=0)
         _book(row, EntryKind.WITHDRAWAL_APPROVED, "approved", Account.COLLATERAL, Account.LEAVING)
@@ -297,10 +300,19 @@ def _returnable(loan: Loan, deposit_id: int, units: int) -> Deposit:
 
 
 def _destination(loan: Loan, asset: str) -> ReturnAddress:
-    """Ether: the address the vault's account is bound to. Bitcoin: the one in effect today."""
+    """The address in effect today. Of ether it has to be the one that the vault pays, which the vault alone changes.
+
+    After the borrower changed theirs nothing goes to the old one any more, which may be lost or stolen, and the vault
+    sends to no other: the return waits until the vault's own change has taken effect (docs/runbooks/collateral-vault.md).
+    """
     found = current_return_address(loan.borrower, asset)
-    if asset == Asset.ETH:
-        found = _bound_to_vault(loan)
+    if asset == Asset.ETH and found is not None and found != _bound_to_vault(loan):
+        raise LoanRefused(
+            _(
+                "The vault still pays an earlier address than the one registered now. The loan desk has to announce the change to the vault, where it waits again. Nothing was changed."
+            ),
+            code="lending.withdrawal.vault_address",
+        )
     if found is None:
         raise LoanRefused(
             _("There is no return address in effect yet. Register one first. Nothing was changed."),
@@ -310,15 +322,17 @@ def _destination(loan: Loan, asset: str) -> ReturnAddress:
 
 
 def _bound_to_vault(loan: Loan) -> ReturnAddress | None:
-    from chain.selectors import collateral_account_for
+    """The borrower's own row of the address that the vault pays for this loan; None if it is none of theirs."""
+    from chain.selectors import collateral_payee
 
     address = DepositAddress.objects.filter(loan=loan, asset=Asset.ETH).order_by("-id").first()
-    account = collateral_account_for(address.account) if address else None
-    if account is None:
+    payee = collateral_payee(address.account) if address else None
+    if payee is None:
         return None
-    return ReturnAddress.objects.filter(
-        borrower=loan.borrower, asset=Asset.ETH, address=account.borrower, state=ReturnAddress.State.APPROVED
-    ).first()
+    rows = ReturnAddress.objects.filter(
+        borrower=loan.borrower, asset=Asset.ETH, address=payee, state=ReturnAddress.State.APPROVED
+    )
+    return rows.filter(effective_at__lte=timezone.now()).order_by("-effective_at", "-id").first()
 
 
 def _put_back(row: Withdrawal) -> None:
