@@ -9,7 +9,12 @@ The loop is what one would write first, written well: `Loan` objects with `selec
 by `lending.coverage`, a breach written for each that came to its step. It is measured on `SAMPLE` loans of the same book
 and extrapolated in proportion. How many loans a tick must find is counted beforehand by a query that reads every row.
 
-Run `make bench-collateral`. Ends in one line `RATIO name=value …`.
+Then what else goes over the whole book: the daily accrual (`accrue_book` over every loan, a fiftieth of them late; a sample is
+charged again by `lending.interest`, and the ledger must balance), a tick right after it, and, on the smaller book, each stress
+path as a worker calculates it.
+
+After filling, the tables are vacuumed and analysed, as autovacuum does in production; nothing is between the ticks. Run
+`make bench-collateral`, with numbers of loans in `BENCH_BOOKS` for a shorter one (`BENCH_BOOKS=20000,200000`). Ends in one line `RATIO name=value …`.
 """
 
 from __future__ import annotations
@@ -19,7 +24,8 @@ import resource
 import statistics
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -34,15 +40,31 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
+from django.db.models import Sum  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from lending import coverage  # noqa: E402
+from lending import coverage, interest  # noqa: E402
 from lending.coverage import Prices  # noqa: E402
-from lending.models import Breach, Loan, Price, PriceRound, PriceTick, Stage  # noqa: E402
+from lending.models import (  # noqa: E402
+    Accrual,
+    Breach,
+    Loan,
+    Posting,
+    Price,
+    PricePolicy,
+    PriceRound,
+    PriceTick,
+    Stage,
+    StressRun,
+)
+from lending.services import accrual, stress  # noqa: E402
 from lending.services.monitoring import run_sweep  # noqa: E402
+from lending.stress_paths import PATHS  # noqa: E402
 from portal.celery import app  # noqa: E402
+from portal.models import User  # noqa: E402
 
-BOOKS, BREACHES, TICKS, SAMPLE = (100_000, 1_000_000), 1_000, 7, 20_000
+BOOKS = tuple(int(count) for count in os.environ.get("BENCH_BOOKS", "100000,1000000").split(","))
+BREACHES, TICKS, SAMPLE, CHARGED_AGAIN = 1_000, 7, 20_000, 2_000
 START = {
     "BTC/JPY": Decimal(15_000_000),
     "ETH/JPY": Decimal(500_000),
@@ -52,8 +74,8 @@ START = {
 
 #: People, terms and credit the loans hang on. One borrower is enough: the sweep never looks at people.
 PEOPLE = """
-INSERT INTO portal_user (password, is_superuser, email, display_name, language, is_active, is_staff, date_joined)
-SELECT '', false, 'bench' || n || '@musubi.example', 'Bench', 'en', true, false, now() FROM generate_series(1, 3) n
+INSERT INTO portal_user (password, is_superuser, email, display_name, language, theme, is_active, is_staff, date_joined)
+SELECT '', false, 'bench' || n || '@musubi.example', 'Bench', 'en', '', true, false, now() FROM generate_series(1, 3) n
 RETURNING id
 """
 LOANS = """
@@ -98,6 +120,14 @@ SELECT id, currency, sats, wei, debt, stage,
     NULL, NULL
 FROM held
 """
+#: Clocks of interest that wait for yesterday alone; every fiftieth loan was due ten days ago.
+CLOCKS = """
+INSERT INTO lending_accrual (loan_id, currency, principal, rate_bps, late_rate_bps, due_on, through, interest_parts, late_parts,
+    interest_booked, late_booked, is_running)
+SELECT loan_id, currency, debt, 500, 1500,
+    CASE WHEN loan_id %% 50 = 0 THEN %(target)s::date - 10 ELSE %(target)s::date + 300 END, %(target)s::date - 1, 0, 0, 0, 0, true
+FROM lending_position
+"""
 #: By how much all prices must fall (as a factor) for each loan's step, exactly and for every row: what a tick must find.
 FACTORS = """
 SELECT f FROM (
@@ -117,6 +147,13 @@ class Measured:
     peak_mb: float
 
 
+@dataclass(frozen=True)
+class Accrued:
+    seconds: float
+    longest_s: float
+    loans: int
+
+
 def run(sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters or None)
@@ -127,7 +164,7 @@ def make_book(count: int) -> None:
     """`count` open loans with their positions, made by the database."""
     run("SET statement_timeout = 0")
     run(
-        "TRUNCATE lending_breach, lending_position, lending_loan, lending_creditline, lending_creditapplication, "
+        "TRUNCATE lending_breach, lending_posting, lending_entry, lending_accrual, lending_position, lending_loan, lending_creditline, lending_creditapplication, "
         "lending_pricetick, lending_price, lending_priceround, portal_user CASCADE"
     )
     borrower, first, second = (row[0] for row in run(PEOPLE))
@@ -135,8 +172,9 @@ def make_book(count: int) -> None:
     yen, dollar = make_terms()
     run(LOANS, borrower=borrower, first=first, second=second, line=line, yen=yen, dollar=dollar, count=count)
     run(POSITIONS, last=coverage.BUCKETS - 1, ratio=coverage.REFERENCE_RATIO, widening=coverage.WIDENING)
-    run("VACUUM ANALYZE lending_position")
-    run("VACUUM ANALYZE lending_loan")
+    run(CLOCKS, target=accrual.yesterday())
+    for table in ("lending_loan", "lending_position", "lending_accrual"):
+        run(f"VACUUM ANALYZE {table}")
     run("RESET statement_timeout")
 
 
@@ -255,11 +293,89 @@ def loop(prices: dict[str, Decimal], sample: int) -> tuple[float, int]:
     return taken, found
 
 
+def charge_the_book(count: int) -> Accrued:
+    """Yesterday's interest of every loan; checked against the model's own arithmetic and the ledger."""
+    batches: list[float] = []
+    real = accrual._accrue_batch
+
+    def timed(*arguments: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return real(*arguments)
+        finally:
+            batches.append(time.perf_counter() - began)
+
+    accrual._accrue_batch = timed
+    try:
+        started = time.perf_counter()
+        runs = accrual.accrue_book()
+        taken = time.perf_counter() - started
+        assert sum(each.loans for each in runs) == count, "a loan was not charged"
+        assert not any(each.loans for each in accrual.accrue_book()), "a loan was charged twice"
+    finally:
+        accrual._accrue_batch = real
+    check_interest()
+    return Accrued(taken, max(batches), count)
+
+
+def check_interest() -> None:
+    """A sample's interest, by `lending.interest`, stands on its clock, in the ledger and in its position."""
+    clocks = list(Accrual.objects.order_by("?").select_related("loan__position")[:CHARGED_AGAIN])
+    late = 0
+    owed = dict(
+        Posting.objects.filter(loan_id__in=[each.loan_id for each in clocks])
+        .values_list("loan_id")
+        .annotate(total=Sum("amount"))
+    )
+    for clock in clocks:
+        days = interest.days_between(
+            through=accrual.yesterday() - timedelta(days=1), target=accrual.yesterday(), due_on=clock.due_on
+        )
+        parts = (
+            interest.parts(principal=clock.principal, rate_bps=clock.rate_bps, days=days.regular),
+            interest.parts(principal=clock.principal, rate_bps=clock.late_rate_bps, days=days.late),
+        )
+        late += days.late
+        expected = sum(interest.whole(each) for each in parts)
+        assert (clock.interest_parts, clock.late_parts) == parts
+        assert clock.interest_booked + clock.late_booked == int(owed.get(clock.loan_id, 0)) == expected
+        assert clock.loan.position.debt == clock.principal + expected
+    assert 0 < late < len(clocks)
+    assert not run("SELECT unit, sum(amount) FROM lending_posting GROUP BY unit HAVING sum(amount) <> 0")
+
+
+def stress_paths() -> None:
+    """Every historical path over the book, as the worker calculates it."""
+    officer = User.objects.order_by("id")[1]
+    for pair, value in START.items():
+        PricePolicy.objects.update_or_create(pair=pair, defaults={"valid_seconds": 86_400})
+        now = timezone.now()
+        rounds = PriceRound.objects.create(started_at=now, finished_at=now)
+        Price.objects.create(pair=pair, value=value, at=now, price_round=rounds, sources=3)
+    for code, path in PATHS.items():
+        row = StressRun.objects.create(
+            path_code=code, points=[asdict(point) for point in path.points], deadline_hours=48, response_bps=0,
+            slippage_bps=100, outage_from_hour=0, outage_hours=0, asked_by=officer,
+        )  # fmt: skip
+        started = time.perf_counter()
+        assert stress.execute_waiting(run_id=row.pk) == 1
+        taken = time.perf_counter() - started
+        row.refresh_from_db()
+        assert row.state == StressRun.State.DONE, row.problem
+        totals = [each["totals"] for each in row.results.values()]
+        calls, sales = (sum(each[name] for each in totals) for name in ("calls", "sales"))
+        print(f"{row.loans:>9,} loans: path {code} {taken:6.2f} s, {calls:,} calls, {sales:,} sales")
+
+
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def measure(count: int) -> Measured:
     make_book(count)
     one_tick()  # the first meets cold caches and unplanned statements
     ticks = [one_tick() for _ in range(TICKS)]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mb()
     seconds, found = loop(fall_for(BREACHES), min(SAMPLE, count))
     whole = seconds * count / min(SAMPLE, count)
     size = run("SELECT pg_size_pretty(pg_relation_size('lending_position_reach'))")[0][0]
@@ -268,10 +384,20 @@ def measure(count: int) -> Measured:
         f"({min(ticks) * 1000:.1f}–{max(ticks) * 1000:.1f}), {BREACHES:,} breaches recorded and queued; "
         f"loop {seconds:.2f} s on {min(SAMPLE, count):,} ({found} breaches) → {whole:,.1f} s; index {size}; peak {peak:.0f} MB"
     )
-    return Measured(count, statistics.median(ticks) * 1000, whole, peak)
+    charged = charge_the_book(count)
+    after = one_tick()
+    print(
+        f"{count:>9,} loans: interest of a day in {charged.seconds:.1f} s, {count / charged.seconds:,.0f} loans a second, "
+        f"the longest batch {charged.longest_s:.2f} s; {CHARGED_AGAIN:,} charged again and equal; "
+        f"a tick right after it {after * 1000:.1f} ms; peak {peak_mb():.0f} MB"
+    )
+    if count == BOOKS[0]:
+        stress_paths()
+    return Measured(count, statistics.median(ticks) * 1000, whole, max(peak, peak_mb()))
 
 
 def main() -> None:
+    print("load average {:.2f} {:.2f} {:.2f}".format(*os.getloadavg()))
     app.conf.task_always_eager = False  # workers are woken through Redis, as in production
     creation: Any = connection.creation
     creation.create_test_db(verbosity=0, autoclobber=True)
@@ -281,6 +407,7 @@ def main() -> None:
         app.control.purge()
         creation.destroy_test_db(settings.DATABASES["default"]["NAME"], verbosity=0)
     ratio = large.loop_s * 1000 / large.tick_ms
+    print("load average {:.2f} {:.2f} {:.2f}".format(*os.getloadavg()))
     print(
         f"\nRATIO sweep_vs_loop={ratio:.0f} cost_1m_vs_100k={large.tick_ms / small.tick_ms:.2f} "
         f"tick_ms={large.tick_ms:.1f} peak_mb={max(small.peak_mb, large.peak_mb):.0f}"

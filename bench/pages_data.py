@@ -34,8 +34,8 @@ from tokens.models import Security  # noqa: E402
 COUNT = 100_000
 
 APPLICANTS = """
-INSERT INTO portal_user (password, is_superuser, email, display_name, language, is_active, is_staff, date_joined)
-SELECT '', false, 'queue' || n || '@bench.example', 'Bench ' || n, 'ja', true, false, now() FROM generate_series(1, %(count)s) n
+INSERT INTO portal_user (password, is_superuser, email, display_name, language, theme, is_active, is_staff, date_joined)
+SELECT '', false, 'queue' || n || '@bench.example', 'Bench ' || n, 'ja', '', true, false, now() FROM generate_series(1, %(count)s) n
 """
 
 

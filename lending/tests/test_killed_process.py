@@ -1,4 +1,5 @@
-"""A process that is killed (SIGKILL) between finding breaches and acting on them: after it every breach is acted on, once.
+"""A process that is killed (SIGKILL) between finding breaches and acting on them, or while it charges interest: what is left
+is done by the next, once.
 
 The killed process is a real one with its own connection; it reports each step on its standard output.
 """
@@ -11,14 +12,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
+from math import ceil
 from pathlib import Path
 
 import pytest
 from django.db import connection
+from django.db.models import Sum
 
-from lending.models import Breach, Loan, MarginCall, PriceTick, Reminder, Sale
-from lending.services import calls, monitoring
+from lending import interest
+from lending.models import Accrual, Breach, Entry, Loan, MarginCall, Posting, PriceTick, Reminder, Sale
+from lending.services import accrual, calls, monitoring
 from lending.tests import books
 from portal.celery import app
 from portal.models import AuditEntry
@@ -150,3 +155,43 @@ def test_killed_inside_the_transaction_that_acts_nothing_half_is_left(book: list
     assert not Sale.objects.exists()
     recover()
     assert carried_out(book) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("point", "skip", "batches"), [("_next_id", 0, 0), ("_next_id", 2, 2), ("_accrue_batch", 0, 1)]
+)
+def test_killed_in_a_run_of_interest_what_is_charged_stays_and_the_rest_is_charged_once(
+    point: str, skip: int, batches: int
+) -> None:
+    """Seven loans in batches of two; the process dies inside a batch, or right after one: `batches` are whole."""
+    through, target = accrual.yesterday() - timedelta(days=9), accrual.yesterday()
+    on, rows = books.terms(), []
+    for number in range(7):
+        row = books.loan(on=on)
+        books.position(row, btc=BTC, debt=7_654_321 + number)
+        due_on = target - timedelta(days=3 if number % 2 else -30)  # every second one is late for three days
+        Accrual.objects.create(
+            loan=row, currency="JPY", principal=7_654_321 + number, rate_bps=500, late_rate_bps=1_500, due_on=due_on,
+            through=through,
+        )  # fmt: skip
+        rows.append(row)
+    kill_at(f"lending.services.accrual.{point}", "lending.tests.test_killed_process.accrue_two_at_a_time", skip=skip)
+    charged = Accrual.objects.filter(through=target)
+    assert sorted(charged.values_list("loan_id", flat=True)) == [row.pk for row in rows[: 2 * batches]]
+    assert Entry.objects.count() == batches
+    accrue_two_at_a_time()
+    accrue_two_at_a_time()
+    assert Entry.objects.count() == batches + ceil((7 - 2 * batches) / 2)
+    for clock in Accrual.objects.select_related("loan__position"):
+        days = interest.days_between(through=through, target=target, due_on=clock.due_on)
+        regular = interest.parts(principal=clock.principal, rate_bps=500, days=days.regular)
+        late = interest.parts(principal=clock.principal, rate_bps=1_500, days=days.late)
+        assert (clock.through, clock.interest_parts, clock.late_parts) == (target, regular, late)
+        owed = Posting.objects.filter(loan=clock.loan).aggregate(total=Sum("amount"))["total"]
+        assert owed == interest.whole(regular) + interest.whole(late) == clock.loan.position.debt - clock.principal
+    assert Posting.objects.aggregate(total=Sum("amount"))["total"] == 0
+
+
+def accrue_two_at_a_time() -> None:
+    """What the killed process does."""
+    accrual.accrue_book(batch=2)
