@@ -106,12 +106,13 @@ def _no_head_is_remembered() -> None:
 def broker_down() -> Iterator[None]:
     """Celery as in production, with nobody listening where Redis should be."""
     changed = {"task_always_eager": False, "broker_url": "redis://127.0.0.1:9/0"}
-    before = {name: celery.conf[name] for name in changed}
-    celery.conf.update(changed)
-    celery._after_fork()  # pools keep the broker they were made for; this is how Celery itself forgets them
+    app: Any = celery
+    before = {name: app.conf[name] for name in changed}
+    app.conf.update(changed)
+    app._after_fork()  # pools keep the broker they were made for; this is how Celery itself forgets them
     yield
-    celery.conf.update(before)
-    celery._after_fork()
+    app.conf.update(before)
+    app._after_fork()
 
 
 @pytest.fixture

@@ -30,6 +30,8 @@ VALID_FOR: Final = timedelta(minutes=10)
 _SKEW: Final = timedelta(seconds=30)
 _MAX_LENGTH: Final = 2_000
 _ERC1271_SELECTOR: Final = bytes.fromhex("1626ba7e")
+#: Many times what a wallet with a dozen owners needs, and no more work than that for our node.
+_ERC1271_GAS: Final = 5_000_000
 
 
 class ProofRefused(DomainError):
@@ -144,20 +146,25 @@ def _recovered(text: str, signature: bytes) -> str:
 
 
 def _contract_agrees(rpc: Rpc, address: str, text: str, signature: bytes) -> bool:
-    """`isValidSignature(bytes32,bytes)` of a contract at `address`; False where there is no contract."""
+    """`isValidSignature(bytes32,bytes)` of a contract at `address`; False where there is no contract.
+
+    Yes is the selector in one word and nothing behind it, as InvestorSBT takes it. A contract that reverts or never ends
+    has not said yes.
+    """
     from eth_abi.abi import encode
 
     digest = bytes(_hash_eip191_message(encode_defunct(text=text)))
     data = _ERC1271_SELECTOR + encode(["bytes32", "bytes"], [digest, signature])
+    call = {"to": address, "data": as_hex(data), "gas": hex(_ERC1271_GAS)}
     try:
         if len(rpc.call("eth_getCode", address, "latest")) <= 2:
             return False
-        answer = bytes.fromhex(rpc.call("eth_call", {"to": address, "data": as_hex(data)}, "latest")[2:])
+        answer = bytes.fromhex(rpc.call("eth_call", call, "latest")[2:])
     except RpcError as error:
-        if error.is_revert:
+        if error.is_revert or "outofgas" in error.message.lower().replace(" ", ""):
             return False
         raise NodeUnavailable(error.message) from error
-    return answer[:4] == _ERC1271_SELECTOR and len(answer) == 32
+    return bool(answer == _ERC1271_SELECTOR + bytes(28))
 
 
 def _iso(at: datetime) -> str:

@@ -24,6 +24,7 @@ from chain.services import collateral, response, rotation
 from chain.services.projections import ZERO_ADDRESS
 from chain.services.rotation import can_be_replaced
 from chain.types import SignerRole, Standing
+from portal.exceptions import DomainError
 from portal.models import Role, User
 
 Kind = Alarm.Kind
@@ -657,9 +658,18 @@ def _lifting(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
 
 @transaction.atomic
 def carry_out(actions: Sequence[Action], *, actor: User, reason: str) -> int:
-    """Do all of `actions`, or none if one is refused. Returns how many."""
+    """Do all of `actions`, or none if one is refused; the refusal names it. Returns how many."""
     for action in actions:
-        action.run(actor, reason)
+        try:
+            action.run(actor, reason)
+        except DomainError as error:
+            if len(actions) == 1:
+                raise
+            raise response.ResponseRefused(
+                _("“%(step)s” was refused: %(why)s None of the chosen steps was taken.")
+                % {"step": action.label, "why": error.message},
+                code=error.code,
+            ) from error
     return len(actions)
 
 

@@ -290,6 +290,31 @@ def test_a_recorded_sale_is_carried_out_within_it_to_the_sale_address(vault: Vau
     assert gateway().collateral_total() == 3 * ETHER - ETHER // 4
 
 
+def test_amounts_above_the_balance_times_past_and_nobody_are_refused_before_they_are_sent(vault: Vault) -> None:
+    vault.open()
+    vault.send(vault.deposit_address, 3 * ETHER)
+    node, name = vault.platform.node, b"\x44" * 32
+    now = as_int(node.call("eth_getBlockByNumber", "latest", False)["timestamp"])
+    above = operations.propose_collateral_release(vault.account, name, 3 * ETHER + 1)
+    nothing = operations.propose_collateral_release(vault.account, name, 0)
+    past = operations.record_collateral_sale(vault.account, name, ETHER, now - 1)
+    nobody = operations.register_collateral_account(LOAN, ZERO_ADDRESS)
+    agent, recorder = SignerRole.COLLATERAL_AGENT, SignerRole.SALE_RECORDER
+    for call, role, reason in (
+        (above, agent, "AboveBalance"),
+        (nothing, agent, "InvalidAmount"),
+        (past, recorder, "InvalidExpiry"),
+        (nobody, agent, "InvalidAddress"),
+    ):
+        row = vault.ask(call, role)
+        assert (row.state, reason in row.error_code) == (ChainTransaction.State.REFUSED, True), row.error_code
+    # More may be recorded than is there; not more is sold.
+    vault.ask(operations.record_collateral_sale(vault.account, name, 9 * ETHER, now + 3_600), recorder)
+    row = vault.ask(operations.execute_collateral_sale(vault.account, name, 3 * ETHER + 1), agent)
+    assert (row.state, "AboveBalance" in row.error_code) == (ChainTransaction.State.REFUSED, True), row.error_code
+    assert selectors.collateral_balance(vault.account).wei == 3 * ETHER
+
+
 def test_the_council_lifts_the_guardians_pause(vault: Vault) -> None:
     vault.open()
     vault.ask(operations.pause_collateral(), SignerRole.TOKEN_GUARDIAN)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import html
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from chain import operations, services
+from chain.desk import actions
 from chain.desk.models import Alarm, ResponseStep
 from chain.gateway import gateway
 from chain.models import ChainTransaction
 from chain.registry import visibility
+from chain.services.response import ResponseRefused
 from chain.tests.conftest import Scene
 from chain.tests.test_alarms import address, stolen_issue, the_alarm
 from chain.tests.test_response import second_wallet
@@ -137,6 +142,29 @@ def test_a_step_that_is_not_offered_is_refused(scene: Scene, duty_browser: Clien
     form = form_of(duty_browser.get(url).text, actions=["unpause:" + scene.token])
     assert duty_browser.post(url, form).status_code == 400
     assert not ResponseStep.objects.exists()
+
+
+def test_one_step_that_is_refused_takes_the_others_back_and_is_named(scene: Scene, duty_browser: Client) -> None:
+    stolen_issue(scene, address())
+    scene.notice()
+    # As where the chain's clock is ahead of this machine's: the keys' distrust is refused, the pause is not.
+    Alarm.objects.update(since=timezone.now() + timedelta(days=1))
+    url = reverse("chain:alarm-contain", args=[the_alarm().pk])
+    page = duty_browser.get(url)
+    chosen = [code for code in field_values(page.text, "actions") if code.startswith(("distrust:", "pause_issuance"))]
+    assert len(chosen) == 3
+    answer = duty_browser.post(url, form_of(page.text, actions=chosen))
+    assert answer.status_code == 400
+    assert "The time cannot lie in the future." in html.unescape(answer.text)
+    assert "None of the chosen steps was taken." in answer.text
+    assert not ResponseStep.objects.exists()
+    offered = {action.code: action for action in actions.containing(actions.scene_of(the_alarm()), {})}
+    pause_first = [offered[code] for code in sorted(chosen, reverse=True)]
+    assert pause_first[0].code == "pause_issuance"
+    with pytest.raises(ResponseRefused, match="Stop trusting"):
+        actions.carry_out(pause_first, actor=scene.duty, reason="stolen")
+    assert not ResponseStep.objects.exists(), "what came before it was taken back"
+    assert not ChainTransaction.objects.filter(purpose="chain.response").exists()
 
 
 def test_a_duty_officer_is_not_offered_what_only_administrators_ask(scene: Scene, duty_browser: Client) -> None:

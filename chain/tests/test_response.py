@@ -15,7 +15,7 @@ from chain import operations, selectors, services
 from chain.desk.models import Alarm, ResponseStep
 from chain.desk.selectors import scheduled_operations
 from chain.exceptions import PolicyViolation
-from chain.gateway import gateway
+from chain.gateway import ZERO_ADDRESS, gateway
 from chain.models import ChainTransaction, SbtRecord
 from chain.services.response import ResponseRefused
 from chain.tests.conftest import Scene
@@ -76,6 +76,33 @@ def test_distrusting_a_key_ends_all_it_attested_and_trust_comes_back(scene: Scen
     assert issue(scene.platform, "0x" + "1" * 40, "sbt:new").state == ChainTransaction.State.QUEUED
 
 
+def test_distrusting_a_key_that_never_issued_touches_nobody_and_stops_it(scene: Scene) -> None:
+    strange = services.create_platform_signer(role=SignerRole.ATTESTOR)
+    step = services.distrust_key(
+        key=strange.address, since=timezone.now() - timedelta(days=1), actor=scene.duty, reason="found on a lost laptop"
+    )
+    scene.settle()
+    assert (fresh(step).state, fresh(step).error_code) == (State.DONE, "")
+    assert [gateway().standing(each.address) for each in (scene.alice, scene.bob)] == [Standing.EFFECTIVE] * 2
+    lifted = services.restore_trust(key=strange.address, actor=scene.administrator, reason="found again")
+    scene.settle()
+    assert fresh(lifted).state == State.DONE
+    never = services.restore_trust(key=scene.alice.address, actor=scene.administrator, reason="was never lost")
+    assert (never.state, never.transaction) == (State.UNNEEDED, None)
+
+
+def test_distrust_reaches_back_only_and_not_into_the_future(scene: Scene) -> None:
+    asked: dict[str, Any] = {"key": scene.platform.signer(SignerRole.ATTESTOR).address, "actor": scene.duty}
+    now = timezone.now()
+    with pytest.raises(ResponseRefused) as refused:
+        services.distrust_key(since=now + timedelta(minutes=5), reason="stolen", **asked)
+    assert refused.value.code == "chain.response.future"
+    services.distrust_key(since=now - timedelta(days=2), reason="stolen", **asked)
+    scene.settle()
+    narrower = services.distrust_key(since=now - timedelta(days=1), reason="later, I think", **asked)
+    assert (narrower.state, narrower.transaction) == (State.UNNEEDED, None)
+
+
 def test_dismissing_a_holder_lets_nothing_more_reach_them(scene: Scene) -> None:
     services.dismiss_holder(holder=scene.bob.address, token=scene.token, actor=scene.duty, reason="rogue")
     scene.settle()
@@ -129,6 +156,67 @@ def test_a_freeze_is_lifted_and_wrong_units_are_burned_by_the_controller(scene: 
     scene.settle()
     assert scene.balances() == (60, 0)
     assert selectors.balances_for([scene.alice.address])[0].frozen_units == 0
+
+
+def test_amounts_above_the_balance_are_refused_with_the_figures_and_move_nothing(scene: Scene) -> None:
+    asked: dict[str, Any] = {
+        "token": scene.token,
+        "holder": scene.alice.address,
+        "actor": scene.administrator,
+        "reason": "a typing error",
+    }
+    announced = [
+        services.schedule_forced_transfer(recipient=scene.bob.address, units=101, **asked),
+        services.schedule_burn(units=101, **asked),
+        services.schedule_reversal(units=1, **asked),
+    ]
+    scene.settle()
+    scene.platform.node.pass_time(5)
+    services.run_index_step()
+    steps = [services.execute_scheduled(step=fresh(each), actor=scene.administrator) for each in announced]
+    scene.settle()
+    assert [fresh(step).state for step in steps] == [State.FAILED] * 3
+    reasons = [fresh(step).error_code for step in steps]
+    assert ["101" in reason for reason in reasons[:2]] == [True, True], reasons
+    assert "AboveRedeemed" in reasons[2]
+    assert scene.balances() == (100, 0)
+
+
+def test_what_the_agent_asks_for_wrongly_is_refused_before_it_is_sent_and_names_what_is_wrong(scene: Scene) -> None:
+    stranger = "0x" + "1" * 40
+    agent, alice = SignerRole.TOKEN_AGENT, scene.alice.address
+    admission = scene.ask(operations.admit(scene.token, [alice, stranger, scene.bob.address]), agent)
+    assert (admission.state, admission.error_code) == (
+        ChainTransaction.State.REFUSED,
+        f"SecurityToken_EntryRestricted(1, {stranger}, {int(Restriction.RECEIVER_NO_SBT)})",
+    )
+    scene.platform.node.pass_time(3 * 366 * 86400)  # matured
+    for call, words in (
+        (operations.redeem(scene.token, alice, 101), ["InsufficientBalance", alice, "100", "101"]),
+        (operations.redeem(scene.token, alice, 0), ["InvalidAmount"]),
+        (operations.announce_recovery(scene.token, alice, ZERO_ADDRESS), ["NotSameSubject"]),
+        (operations.mint(scene.token, ZERO_ADDRESS, 1), ["Restricted", "3"]),
+    ):
+        row = scene.ask(call, agent)
+        assert row.state == ChainTransaction.State.REFUSED
+        assert all(word in row.error_code for word in words), row.error_code
+    assert scene.balances() == (100, 0)
+
+
+def test_frozen_above_the_balance_holds_all_of_it_and_what_comes_in(scene: Scene) -> None:
+    step = services.schedule_unfreeze(
+        token=scene.token, holder=scene.bob.address, units=30, actor=scene.administrator, reason="court order"
+    )
+    scene.settle()
+    scene.platform.node.pass_time(5)
+    services.run_index_step()
+    services.execute_unfreeze(step=fresh(step), actor=scene.administrator)
+    scene.settle()
+    (view,) = selectors.balances_for([scene.bob.address])
+    assert (view.units, view.frozen_units, view.free_units) == (0, 30, 0)
+    scene.ask(operations.transfer(scene.token, scene.bob.address, 40), scene.alice)
+    assert gateway().restriction(scene.token, scene.bob.address, scene.alice.address, 11) == Restriction.ABOVE_UNFROZEN
+    assert gateway().restriction(scene.token, scene.bob.address, scene.alice.address, 10) == Restriction.NONE
 
 
 def test_the_council_cancels_an_announced_operation(scene: Scene) -> None:

@@ -3,11 +3,12 @@
 //   - properties are numbered P-001, P-002, … without a gap, at least 150 of them;
 //   - each names a test that exists in contracts/test, as `Contract.test`;
 //   - each test is named by a property, so that none is there without saying what for;
+//   - each test that docs/security/bad-input.md names exists, Solidity or Python;
 //   - no test expects a bare `new` to revert: tests deploy by artifact, and such a test ends there, unseen;
 //   - every state-changing function of the three contracts is in the table of contracts/test/Access.t.sol or in OPEN below.
 // Exit status 1 and the reasons, if not.
 
-import { readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -56,6 +57,12 @@ properties.forEach((line, index) => {
 });
 if (properties.length < LEAST) problems.push(`${properties.length} properties, at least ${LEAST} are wanted`);
 for (const name of existing) if (!named.has(name)) problems.push(`${name} belongs to no property`);
+
+const badInput = read(root, "docs", "security", "bad-input.md");
+for (const [, name] of badInput.matchAll(/`(\w+Test\.\w+)`/g)) if (!existing.has(name)) problems.push(`bad-input.md names ${name}, which does not exist`);
+for (const [, file, name] of badInput.matchAll(/`([\w/]+\.py)::(\w+)`/g)) {
+  if (!existsSync(join(root, file)) || !read(root, file).includes(`def ${name}(`)) problems.push(`bad-input.md names ${file}::${name}, which does not exist`);
+}
 
 for (const file of readdirSync(join(contracts, "test"), { recursive: true }).map(String).filter((name) => name.endsWith(".sol"))) {
   const text = read(contracts, "test", file);

@@ -5,7 +5,10 @@ import {Roles} from "../src/Roles.sol";
 import {IInvestorSBT} from "../src/interfaces/IInvestorSBT.sol";
 import {ISecurityToken} from "../src/interfaces/ISecurityToken.sol";
 import {Base} from "./Base.sol";
+import {IAccessManager} from "@openzeppelin/contracts/access/manager/IAccessManager.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
+import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
 /// @dev An ERC-1271 wallet that behaves as badly as it is told to.
 contract MoodyWallet {
@@ -95,6 +98,54 @@ contract BadInputTest is Base {
         _refuses(a, vm.addr(key), twin, _invalid(vm.addr(key)));
     }
 
+    function test_RevertWhen_ARenewalIsSignedBadly() public {
+        IInvestorSBT.Attestation memory a = _attestation(alice);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(ATTESTOR_KEY, sbt.attestationDigest(a));
+        bytes[5] memory wrong = [
+            bytes(""),
+            abi.encodePacked(r, s),
+            abi.encodePacked(r, bytes32(uint256(s) | uint256(v - 27) << 255)),
+            abi.encodePacked(r, bytes32(CURVE_ORDER - uint256(s)), v == 27 ? uint8(28) : uint8(27)),
+            abi.encodePacked(r, s, v, v)
+        ];
+        for (uint256 i = 0; i < wrong.length; ++i) {
+            _refusesRenewal(a, attestor, wrong[i], _invalid(attestor));
+        }
+        vm.prank(issuer);
+        sbt.renew(a, attestor, abi.encodePacked(r, s, v));
+    }
+
+    function test_RevertWhen_APermitIsMalleableOrOfNobody() public {
+        address dan = vm.addr(SECOND_KEY);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(SECOND_KEY, _permitDigest(dan, 0, _now()));
+        bytes32 high = bytes32(CURVE_ORDER - uint256(s));
+        vm.expectRevert(abi.encodeWithSelector(ECDSA.ECDSAInvalidSignatureS.selector, high));
+        token.permit(dan, thief, 10, _now(), v == 27 ? 28 : 27, r, high);
+        vm.expectRevert(ECDSA.ECDSAInvalidSignature.selector);
+        token.permit(address(0), thief, 10, _now(), 27, 0, 0);
+        _eq(token.allowance(dan, thief) + token.allowance(address(0), thief), 0, "nobody may spend");
+        token.permit(dan, thief, 10, _now(), v, r, s);
+        _eq(token.allowance(dan, thief), 10, "the signature itself is good");
+    }
+
+    function test_RevertWhen_APermitIsUsedAgainOrTooLate() public {
+        address dan = vm.addr(SECOND_KEY);
+        uint256 deadline = _now();
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(SECOND_KEY, _permitDigest(dan, 0, deadline));
+        token.permit(dan, thief, 10, deadline, v, r, s);
+        vm.prank(dan);
+        token.approve(thief, 0);
+        // Under the next nonce the same signature is that of another, random address.
+        address other = ecrecover(_permitDigest(dan, 1, deadline), v, r, s);
+        vm.expectRevert(abi.encodeWithSelector(ERC20Permit.ERC2612InvalidSigner.selector, other, dan));
+        token.permit(dan, thief, 10, deadline, v, r, s);
+        (v, r, s) = vm.sign(SECOND_KEY, _permitDigest(dan, 1, deadline));
+        _skip(1);
+        vm.expectRevert(abi.encodeWithSelector(ERC20Permit.ERC2612ExpiredSignature.selector, deadline));
+        token.permit(dan, thief, 10, deadline, v, r, s);
+        _eq(token.allowance(dan, thief), 0, "what was taken back stays taken back");
+    }
+
     // ---------------------------------------------------------------------------------------------------------- ERC-1271
 
     function test_RevertWhen_AWalletRevertsDeniesOrAnswersNonsense() public {
@@ -138,6 +189,53 @@ contract BadInputTest is Base {
         vm.prank(sbtGuardian);
         sbt.distrust(address(wallet), 0);
         _eq(sbt.standingOf(carol), 6, "distrusted like a key");
+    }
+
+    function test_AWalletThatChangedItsMindRenewsNothing() public {
+        MoodyWallet wallet = _wallet();
+        IInvestorSBT.Attestation memory a = _attestation(carol);
+        vm.prank(issuer);
+        sbt.issue(a, address(wallet), "");
+        IInvestorSBT.Attestation memory b = _attestation(carol);
+        for (uint8 mood = 1; mood <= uint8(MoodyWallet.Mood.AnswersDirty); ++mood) {
+            wallet.set(MoodyWallet.Mood(mood));
+            _refusesRenewal(b, address(wallet), "", _invalid(address(wallet)));
+        }
+        _eq(sbt.sbtOf(carol).expiresAt, a.expiresAt, "as it was issued");
+        _true(!sbt.isUsed(sbt.attestationDigest(b)), "a refused renewal is not used up");
+        wallet.set(MoodyWallet.Mood.Approves);
+        vm.prank(issuer);
+        sbt.renew(b, address(wallet), "");
+    }
+
+    /// @dev A wallet that approves whatever it is shown is believed in nothing but that it signed.
+    function test_AWalletThatApprovesEverythingIsHeldToTheRest() public {
+        MoodyWallet wallet = _wallet();
+        IInvestorSBT.Attestation memory a = _attestation(carol);
+        a.deadline = uint48(_now() - 1);
+        _refuses(
+            a,
+            address(wallet),
+            "",
+            abi.encodeWithSelector(IInvestorSBT.InvestorSBT_DeadlinePassed.selector, a.deadline)
+        );
+        a = _attestation(carol);
+        vm.prank(address(wallet));
+        sbt.voidAttestation(a.nonce);
+        _refuses(
+            a,
+            address(wallet),
+            "",
+            abi.encodeWithSelector(IInvestorSBT.InvestorSBT_AttestationVoided.selector, address(wallet), a.nonce)
+        );
+        a = _attestation(address(0));
+        _refuses(a, address(wallet), "", abi.encodeWithSelector(IInvestorSBT.InvestorSBT_InvalidHolder.selector));
+        manager.revokeRole(Roles.ATTESTOR, address(wallet));
+        a = _attestation(carol);
+        _refuses(
+            a, address(wallet), "", abi.encodeWithSelector(IInvestorSBT.InvestorSBT_NotAttestor.selector, wallet)
+        );
+        _eq(sbt.standingOf(carol), 1, "nothing was issued");
     }
 
     function test_RevertWhen_AWalletsCodeIsNoLongerAllowed() public {
@@ -226,6 +324,53 @@ contract BadInputTest is Base {
             _sign(ATTESTOR_KEY, a),
             abi.encodeWithSelector(IInvestorSBT.InvestorSBT_DeadlinePassed.selector, a.deadline)
         );
+    }
+
+    function testFuzz_RevertWhen_TheDeadlineOfARenewalIsPast(uint256 late) public {
+        IInvestorSBT.Attestation memory a = _attestation(alice);
+        a.deadline = uint48(_now() - _bound(late, 1, _now()));
+        bytes memory expected = abi.encodeWithSelector(IInvestorSBT.InvestorSBT_DeadlinePassed.selector, a.deadline);
+        _refusesRenewal(a, attestor, _sign(ATTESTOR_KEY, a), expected);
+    }
+
+    function test_RevertWhen_WhatTheControllerAnnouncedHasLapsed() public {
+        bytes memory data = abi.encodeCall(token.burn, (alice, 1, "x"));
+        bytes32 id = manager.hashOperation(controller, address(token), data);
+        vm.prank(controller);
+        manager.schedule(address(token), data, 0);
+        _skip(CONTROLLER_DELAY + manager.expiration());
+        vm.prank(controller);
+        (bool ok, bytes memory result) = address(token).call(data);
+        bytes memory expected = abi.encodeWithSelector(IAccessManager.AccessManagerExpired.selector, id);
+        _true(!ok && keccak256(result) == keccak256(expected), "announced anew or not at all");
+        _eq(token.balanceOf(alice), 100, "nothing was burned");
+    }
+
+    function test_TheZeroAddressIsNoPartyToAnything() public {
+        vm.expectRevert(
+            abi.encodeWithSelector(ISecurityToken.SecurityToken_EntryRestricted.selector, 0, address(0), uint8(21))
+        );
+        _admit(address(0));
+        bytes memory short =
+            abi.encodeWithSelector(IERC20Errors.ERC20InsufficientBalance.selector, address(0), 0, 1);
+        _refusesControl(abi.encodeWithSignature("forcedTransfer(address,address,uint256)", address(0), bob, 1), short);
+        _refusesControl(abi.encodeCall(token.burn, (address(0), 1, "x")), short);
+        _refusesControl(abi.encodeCall(token.redeemEarly, (address(0), 1)), short);
+        _refusesControl(
+            abi.encodeWithSignature("forcedTransfer(address,address,uint256)", alice, address(0), 1),
+            abi.encodeWithSelector(ISecurityToken.SecurityToken_Restricted.selector, uint8(3))
+        );
+        vm.expectRevert(
+            abi.encodeWithSelector(ISecurityToken.SecurityToken_NotSameSubject.selector, alice, address(0))
+        );
+        vm.prank(agent);
+        token.announceRecovery(alice, address(0));
+        // Freezing nobody holds nobody back.
+        vm.prank(agent);
+        token.freeze(address(0), 1);
+        vm.prank(alice);
+        token.transfer(bob, 1);
+        _eq(token.balanceOf(address(0)), 0, "it never holds anything");
     }
 
     function test_RevertWhen_AttestationsAreForTheZeroAddress() public {
@@ -318,6 +463,59 @@ contract BadInputTest is Base {
         _eq(token.balanceOf(alice) + token.balanceOf(bob), 150, "all or nothing");
     }
 
+    function testFuzz_MintBatch_NamesTheEntryWhateverIsBadAboutIt(uint256 seed) public {
+        uint256 size = 1 + seed % 6;
+        uint256 bad = (seed >> 8) % size;
+        (address who, uint8 code) = _unfit((seed >> 16) % 8);
+        if (who == address(0)) code = 3; // a mint looks at the address before it looks for an SBT
+        (address[] memory to, uint256[] memory amounts) = (new address[](size), new uint256[](size));
+        for (uint256 i = 0; i < size; ++i) {
+            (to[i], amounts[i]) = (i == bad ? who : (i % 2 == 0 ? alice : bob), 1 + i);
+        }
+        uint256 left = token.mintRemaining();
+        vm.expectRevert(abi.encodeWithSelector(ISecurityToken.SecurityToken_EntryRestricted.selector, bad, who, code));
+        vm.prank(agent);
+        token.mintBatch(to, amounts);
+        _eq(token.totalSupply(), 150, "nothing was minted");
+        _eq(token.mintRemaining(), left, "nor does it count against the day");
+    }
+
+    function test_MintBatch_NamesTheEntryThatTheTermsDoNotAllow() public {
+        ISecurityToken.Terms memory terms = _terms();
+        (terms.holderCap, terms.minimumLotUnits) = (1, 10);
+        token = _deployToken(terms);
+        _admit(alice);
+        _admit(bob);
+        (address[] memory to, uint256[] memory amounts) = (new address[](2), new uint256[](2));
+        (to[0], to[1], amounts[0], amounts[1]) = (alice, bob, 10, 10);
+        _refusesBatch(to, amounts, 1, 43);
+        (to[1], amounts[1]) = (alice, 9);
+        _refusesBatch(to, amounts, 1, 44);
+        vm.prank(tokenGuardian);
+        token.pause();
+        _refusesBatch(to, amounts, 0, 1);
+        terms.qiiOnly = true;
+        token = _deployToken(terms);
+        _admit(bob);
+        to[0] = bob;
+        _refusesBatch(to, amounts, 0, 42);
+    }
+
+    function test_MintBatch_WhoseSumIsAboveWhatIsAuthorisedMintsNothing() public {
+        (address[] memory to, uint256[] memory amounts) = (new address[](2), new uint256[](2));
+        (to[0], to[1], amounts[0], amounts[1]) = (alice, bob, 4_925, 4_926);
+        token.setLimits(200, 40_000);
+        _skip(1 days);
+        vm.expectRevert(abi.encodeWithSelector(ISecurityToken.SecurityToken_AboveAuthorised.selector, 10_001, 10_000));
+        vm.prank(agent);
+        token.mintBatch(to, amounts);
+        _eq(token.balanceOf(alice), 100, "all or nothing");
+        amounts[1] = 4_925;
+        vm.prank(agent);
+        token.mintBatch(to, amounts);
+        _eq(token.totalSupply(), 10_000, "to the last unit");
+    }
+
     function test_MintBatch_ZeroOrHugeEntriesAreRefused() public {
         (address[] memory to, uint256[] memory amounts) = (new address[](2), new uint256[](2));
         (to[0], to[1]) = (alice, bob);
@@ -367,6 +565,42 @@ contract BadInputTest is Base {
         vm.prank(agent);
         token.admit(list);
         _true(!token.isAdmitted(carol), "all or nothing");
+    }
+
+    function testFuzz_Admit_NamesTheEntryWhateverIsBadAboutIt(uint256 seed) public {
+        _issueTo(carol);
+        _skip(ACTIVATION);
+        uint256 size = 1 + seed % 6;
+        uint256 bad = (seed >> 8) % size;
+        (address who, uint8 code) = _unfit((seed >> 16) % 7);
+        address[] memory list = new address[](size);
+        for (uint256 i = 0; i < size; ++i) {
+            list[i] = i == bad ? who : carol;
+        }
+        uint256 left = token.admissionsRemaining();
+        vm.expectRevert(abi.encodeWithSelector(ISecurityToken.SecurityToken_EntryRestricted.selector, bad, who, code));
+        vm.prank(agent);
+        token.admit(list);
+        _true(!token.isAdmitted(carol), "nobody was admitted");
+        _eq(token.admissionsRemaining(), left, "nor does it count against the day");
+    }
+
+    function test_Admit_OfNobodyAndTheSameTwice() public {
+        _issueTo(carol);
+        _skip(ACTIVATION);
+        uint256 left = token.admissionsRemaining();
+        vm.recordLogs();
+        vm.prank(agent);
+        token.admit(new address[](0));
+        vm.prank(agent);
+        token.dismiss(new address[](0));
+        _eq(vm.getRecordedLogs().length, 0, "nobody, nothing");
+        address[] memory list = new address[](2);
+        (list[0], list[1]) = (carol, carol);
+        vm.prank(agent);
+        token.admit(list);
+        _true(token.isAdmitted(carol), "admitted");
+        _eq(token.admissionsRemaining(), left - 1, "counts once");
     }
 
     function test_Dismiss_OfStrangersAndTwiceChangesNothing() public {
@@ -472,6 +706,41 @@ contract BadInputTest is Base {
         _eq(token.unfrozenBalanceOf(alice), 0, "nothing came free");
     }
 
+    function test_WhatIsTakenFromAnOverfrozenBalanceLeavesTheRestFrozen() public {
+        vm.prank(agent);
+        token.freeze(alice, 1_000);
+        _control(abi.encodeCall(token.burn, (alice, 10, "x")));
+        _eq(token.getFrozenTokens(alice), 90, "after a burn");
+        _control(abi.encodeCall(token.setFrozenTokens, (alice, 1_000)));
+        _control(abi.encodeCall(token.redeemEarly, (alice, 20)));
+        _eq(token.getFrozenTokens(alice), 70, "after an early redemption");
+        _control(abi.encodeCall(token.setFrozenTokens, (alice, 1_000)));
+        _control(abi.encodeCall(token.reverseRedemption, (alice, 20, "x")));
+        _eq(token.unfrozenBalanceOf(alice), 0, "what is given back is held too");
+        vm.warp(START + 365 days);
+        vm.prank(agent);
+        token.redeem(alice, 90);
+        _eq(token.balanceOf(alice), 0, "frozen or not, it is paid at maturity");
+        _eq(token.getFrozenTokens(alice), 0, "and nothing is left to freeze");
+    }
+
+    function test_RecoveryCarriesAFreezeAboveTheBalance() public {
+        _issueTo(carol, _subject(alice), PERSON);
+        _skip(ACTIVATION);
+        _admit(carol);
+        vm.prank(agent);
+        token.freeze(alice, 1_000);
+        vm.prank(agent);
+        token.announceRecovery(alice, carol);
+        _skip(RECOVERY_DELAY);
+        vm.prank(agent);
+        token.recover(alice, carol);
+        _eq(token.balanceOf(carol), 100, "everything");
+        _eq(token.getFrozenTokens(carol), 1_000, "as frozen as it was");
+        _eq(token.unfrozenBalanceOf(carol), 0, "nothing came free on the way");
+        _eq(token.getFrozenTokens(alice), 0, "nothing is left behind");
+    }
+
     function test_SetFrozenTokens_AcceptsMoreThanTheBalanceAndZero() public {
         _control(abi.encodeCall(token.setFrozenTokens, (alice, type(uint256).max)));
         _eq(token.getFrozenTokens(alice), type(uint256).max, "everything");
@@ -513,6 +782,57 @@ contract BadInputTest is Base {
         vm.expectRevert(expected);
         vm.prank(issuer);
         sbt.issue(a, signer, signature);
+    }
+
+    function _refusesRenewal(
+        IInvestorSBT.Attestation memory a,
+        address signer,
+        bytes memory signature,
+        bytes memory expected
+    ) private {
+        vm.expectRevert(expected);
+        vm.prank(issuer);
+        sbt.renew(a, signer, signature);
+    }
+
+    function _refusesBatch(address[] memory to, uint256[] memory amounts, uint256 entry, uint8 code) private {
+        vm.expectRevert(
+            abi.encodeWithSelector(ISecurityToken.SecurityToken_EntryRestricted.selector, entry, to[entry], code)
+        );
+        vm.prank(agent);
+        token.mintBatch(to, amounts);
+        _eq(token.totalSupply(), 0, "all or nothing");
+    }
+
+    /// @dev Somebody who cannot receive, and the code that says why: no SBT, the zero address, pending, expired, suspended,
+    /// its issuer or attestor distrusted, or verified but not admitted.
+    function _unfit(uint256 why) private returns (address who, uint8 code) {
+        if (why == 0) return (thief, 21);
+        if (why == 1) return (address(0), 21);
+        who = address(0xBAD);
+        IInvestorSBT.Attestation memory a = _attestation(who);
+        if (why == 3) a.expiresAt = uint48(_now() + ACTIVATION + 1);
+        (address submitter, uint256 key) = (issuer, ATTESTOR_KEY);
+        if (why == 5) manager.grantRole(Roles.SBT_ISSUER, submitter = address(0x15501), 0);
+        if (why == 6) manager.grantRole(Roles.ATTESTOR, vm.addr(key = SECOND_KEY), 0);
+        bytes memory signature = _sign(key, a);
+        vm.prank(submitter);
+        sbt.issue(a, vm.addr(key), signature);
+        if (why == 2) return (who, 22);
+        _skip(ACTIVATION + 1);
+        if (why == 3) return (who, 23);
+        if (why == 7) return (who, 30);
+        vm.prank(sbtGuardian);
+        if (why == 4) sbt.suspend(who);
+        else sbt.distrust(why == 5 ? submitter : vm.addr(key), 0);
+        code = uint8(20 + why);
+    }
+
+    function _permitDigest(address owner, uint256 nonce, uint256 deadline) private view returns (bytes32) {
+        bytes32 typeHash =
+            keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
+        bytes32 structHash = keccak256(abi.encode(typeHash, owner, thief, 10, nonce, deadline));
+        return keccak256(abi.encodePacked("\x19\x01", token.DOMAIN_SEPARATOR(), structHash));
     }
 
     function _refusesControl(bytes memory data, bytes memory expected) private {

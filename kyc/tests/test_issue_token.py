@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+import time
 
+import pytest
+from django.urls import reverse
+
+from chain import attestation as chain_attestation
 from chain.gateway import gateway
 from chain.types import SignerRole, Standing
 from kyc import services
 from kyc.models import Application, LifecycleStep, Party
 from kyc.selectors import InvestorStatus, investor_status
+from kyc.services.attestations import as_attestation
 from kyc.tests.conftest import address
+from portal.testing import sign_in, use_second_factor
 
 pytestmark = [pytest.mark.django_db, pytest.mark.chain]
 
@@ -49,9 +55,6 @@ def test_signing_twice_issues_one_token(approved, platform, officer_key, second_
 def test_an_expired_signature_is_refused_and_a_fresh_one_taken(
     approved, platform, officer_key, second_reviewer, refused, settle
 ):
-    from chain import attestation as chain_attestation
-    from kyc.services.attestations import as_attestation
-
     record = services.prepare_attestation(application_id=approved.pk, officer=second_reviewer)
     type(record).objects.filter(pk=record.pk).update(deadline=1)
     record.refresh_from_db()
@@ -64,9 +67,6 @@ def test_an_expired_signature_is_refused_and_a_fresh_one_taken(
 
 
 def test_a_signature_from_the_officers_own_wallet_is_taken(approved, platform, second_reviewer, settle):
-    from chain import attestation as chain_attestation
-    from kyc.services.attestations import as_attestation
-
     wallet = platform.signer(SignerRole.ATTESTOR)
     services.set_officer_key(user=second_reviewer, address=wallet.address, actor="test")
     record = services.prepare_attestation(application_id=approved.pk, officer=second_reviewer)
@@ -82,9 +82,6 @@ def test_a_signature_from_the_officers_own_wallet_is_taken(approved, platform, s
 def test_a_signature_of_another_key_or_over_something_else_is_refused(
     approved, platform, second_reviewer, reviewer, refused
 ):
-    from chain import attestation as chain_attestation
-    from kyc.services.attestations import as_attestation
-
     wallet = platform.signer(SignerRole.ATTESTOR)
     services.set_officer_key(
         user=second_reviewer, address=platform.signer(SignerRole.COUNCIL_OWNER).address, actor="test"
@@ -100,11 +97,63 @@ def test_a_signature_of_another_key_or_over_something_else_is_refused(
     assert approved.state == Application.State.APPROVED
 
 
+@pytest.fixture
+def to_sign(approved, platform, second_reviewer):
+    """What the second officer is asked to sign with their own wallet, and that wallet's signature of it."""
+    wallet = platform.signer(SignerRole.ATTESTOR)
+    services.set_officer_key(user=second_reviewer, address=wallet.address, actor="test")
+    record = services.prepare_attestation(application_id=approved.pk, officer=second_reviewer)
+    return record, chain_attestation.sign(as_attestation(record), wallet)
+
+
+@pytest.mark.parametrize("fault", ["twin", "short", "compact", "long"])
+def test_a_malleable_or_short_signature_is_refused_on_the_page(to_sign, approved, second_reviewer, fault):
+    record, good = to_sign
+    s = int.from_bytes(good[32:64])
+    order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+    bad = {
+        "twin": good[:32] + (order - s).to_bytes(32) + bytes([55 - good[64]]),
+        "short": good[:64],
+        "compact": good[:32] + (s | (good[64] - 27) << 255).to_bytes(32),
+        "long": good + b"\x00",
+    }[fault]
+    browser, page = sign_in(second_reviewer), reverse("kyc:attestation", args=[record.pk])
+    use_second_factor(browser, second_reviewer)
+    answer = browser.post(page, {"signature": "0x" + bad.hex()})
+    assert answer.status_code in (400, 422)
+    assert 'role="alert"' in answer.text or "aria-invalid" in answer.text
+    record.refresh_from_db()
+    approved.refresh_from_db()
+    assert (record.signature, approved.state) == (None, Application.State.APPROVED)
+    assert browser.post(page, {"signature": "0x" + good.hex()}).status_code == 302
+    approved.refresh_from_db()
+    assert approved.state == Application.State.ISSUING
+
+
+def test_a_signature_counts_for_the_attestation_it_was_made_for_only(to_sign, approved, second_reviewer, refused):
+    _first, signature = to_sign
+    second = services.prepare_attestation(application_id=approved.pk, officer=second_reviewer)
+    arguments = {"attestation_id": second.pk, "officer": second_reviewer, "signature": signature}
+    assert refused(services.submit_attestation, **arguments) == "kyc.attestation.other_key"
+
+
+def test_a_signature_whose_time_runs_out_on_its_way_comes_back_and_is_made_anew(
+    approved, platform, officer_key, second_reviewer, settle, refused
+):
+    services.attest(application_id=approved.pk, officer=second_reviewer)
+    record = approved.attestations.get()
+    platform.node.pass_time(25 * 3600)
+    settle()
+    approved.refresh_from_db()
+    assert approved.state == Application.State.ATTESTED
+    assert "DeadlinePassed" in approved.problem
+    type(record).objects.filter(pk=record.pk).update(deadline=int(time.time()) - 1)
+    arguments = {"application_id": approved.pk, "officer": second_reviewer}
+    assert refused(services.retry_issue, **arguments) == "kyc.attestation.expired"
+
+
 def test_a_key_without_the_role_on_chain_is_refused(approved, platform, second_reviewer, refused, tmp_path):
     from eth_account import Account
-
-    from chain import attestation as chain_attestation
-    from kyc.services.attestations import as_attestation
 
     account = Account.create()
     services.set_officer_key(user=second_reviewer, address=account.address, actor="test")

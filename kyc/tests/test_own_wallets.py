@@ -113,6 +113,37 @@ class TestProof:
         with pytest.raises(siwe.ProofRefused):
             siwe.verify(text=text, signature=copy, uri=uri_of("link"))
 
+    def test_a_signature_that_is_cut_short_or_too_long_is_refused(self, platform: Any) -> None:
+        text = self.text()
+        good = signed(text)
+        compact = good[:32] + (int.from_bytes(good[32:64]) | (good[64] - 27) << 255).to_bytes(32)  # EIP-2098
+        for bad in (b"", good[:64], compact, good + b"\x00", bytes(65), good[:64] + b"\x1d"):
+            with pytest.raises(siwe.ProofRefused) as caught:
+                siwe.verify(text=text, signature=bad, uri=uri_of("link"))
+            assert caught.value.code == "chain.siwe.signature"
+        assert siwe.verify(text=text, signature=good, uri=uri_of("link")).address == KEY.address
+
+    @pytest.mark.parametrize(
+        ("behaviour", "code"),
+        [
+            ("reverts", "60006000fd"),
+            ("answers nothing", "00"),
+            ("answers four bytes", "631626ba7e60e01b60005260046000f3"),
+            ("answers true", "600160005260206000f3"),
+            ("answers with something behind", "631626ba7e60e01b60011760005260206000f3"),
+            ("answers two words", "631626ba7e60e01b60005260406000f3"),
+            ("never ends", "5b600056"),
+        ],
+    )
+    def test_a_contract_wallet_that_says_anything_but_yes_proves_nothing(
+        self, platform: Any, behaviour: str, code: str
+    ) -> None:
+        text = siwe.message_for(address=OTHER.address, nonce="b" * 16, uri=uri_of("link"), statement="Mine.")
+        platform.node.call("anvil_setCode", OTHER.address, "0x" + code)
+        with pytest.raises(siwe.ProofRefused) as caught:
+            siwe.verify(text=text, signature=b"\x01" * 65, uri=uri_of("link"))
+        assert caught.value.code == "chain.siwe.signature", behaviour
+
     def test_a_contract_wallet_speaks_for_itself(self, platform: Any) -> None:
         """ERC-1271: the contract's answer counts; one that answers anything else proves nothing."""
         text = siwe.message_for(address=OTHER.address, nonce="b" * 16, uri=uri_of("link"), statement="Mine.")
@@ -153,6 +184,13 @@ def test_a_nonce_is_good_once_and_for_one_person_only(verified, investor, strang
     text, _nonce = services.ask_for_proof(purpose="link", address=KEY.address, user=investor)
     services.link_wallet(user=investor, text=text, signature=signed(text))
     assert refused(services.link_wallet, user=investor, text=text, signature=signed(text)) == "chain.siwe.nonce"
+
+
+@pytest.mark.parametrize("purpose", ["link", "sign_in"])
+def test_the_zero_address_is_asked_for_no_proof(verified, investor, purpose):
+    answer = sign_in(investor).post(reverse("kyc:wallet-message", args=[purpose]), {"address": "0x" + "0" * 40})
+    assert (answer.status_code, answer.json()["code"]) == (400, "chain.address.zero")
+    assert not WalletChallenge.objects.exists()
 
 
 def test_a_text_we_never_gave_out_adds_nothing(verified, investor, refused):
@@ -317,6 +355,18 @@ def test_the_same_signature_signs_in_once(holder, client):
     text = ask(client, "sign_in")
     send(client, text)
     assert send(client, text).status_code == 422
+
+
+def test_a_contract_wallet_that_changed_its_mind_signs_nobody_in(db, platform, client):
+    user = make_person("contract@example.jp", second_factor=True)
+    Wallet.objects.create(user=user, address=OTHER.address, kind="own")
+    set_code(platform.node, OTHER.address, answer="1626ba7e")
+    text = ask(client, "sign_in", OTHER.address)
+    set_code(platform.node, OTHER.address, answer="ffffffff")
+    assert send(client, text).status_code == 422
+    set_code(platform.node, OTHER.address, answer="1626ba7e")
+    assert send(client, text).status_code == 422, "this browser has to ask anew"
+    assert send(client, ask(client, "sign_in", OTHER.address)).headers["Location"] == reverse("mfa_authenticate")
 
 
 def test_a_signature_for_adding_a_wallet_signs_nobody_in(holder, client):

@@ -573,6 +573,20 @@ def test_excess_leaves_only_down_to_the_coverage_of_the_terms(bitcoin: Chain) ->
     assert counted(loan) == BTC
 
 
+def test_more_than_there_is_or_nothing_is_never_asked_for(bitcoin: Chain) -> None:
+    loan = world.make_loan()
+    deposit(loan, bitcoin, 800_000)
+    home(loan, bitcoin)
+    refused = {"loan_id": loan.pk, "actor": loan.borrower, "asset": "BTC", "form_key": "k"}
+    for units in (0, -1):
+        assert code_of(request_withdrawal, units=units, **refused) == "lending.withdrawal.amount"
+    for units in (800_001, 2**63):
+        assert code_of(request_withdrawal, units=units, **refused) == "lending.withdrawal.too_much"
+    asked_for(loan, 800_000)
+    assert code_of(request_withdrawal, units=1, **refused) == "lending.withdrawal.too_much", "it is asked for already"
+    assert (Withdrawal.objects.count(), counted(loan)) == (1, 800_000)
+
+
 def test_a_withdrawal_needs_two_officers_who_are_not_the_borrower(bitcoin: Chain) -> None:
     loan = world.make_loan()
     deposit(loan, bitcoin, 800_000)

@@ -103,7 +103,9 @@ def test_the_smallest_order_is_what_the_exchange_publishes(simulator):
     assert Smallest(D("0.001"), D("0.5")).units("ETH", D(200)) == 25 * 10**14
     with pytest.raises(OrderRefused):
         venues.venue().place(ticket(units=4_999))
-    assert venues.venue().place(ticket("musubi-1-2", units=5_000)).units == 5_000
+    done = venues.venue().place(ticket("musubi-1-2", units=5_000))
+    assert done is not None
+    assert done.units == 5_000
 
 
 # --- whole sales -----------------------------------------------------------------------------------------------------

@@ -109,6 +109,7 @@ def test_a_slice_is_cut_so_that_the_rest_of_a_wish_is_an_order_of_its_own():
         holdings={"BTC": 10**8}, prices={"BTC": D(15_000_000)}, debt=D(10**6), target_bps=15_000, cost_bps=0,
         slice_limit=D(10_000), close_out_below=D(0), repay=D(10_300), least=LEAST,
     )  # fmt: skip
+    assert piece is not None
     assert D(piece.units).scaleb(-8) * 15_000_000 == pytest.approx(D(9_550), abs=D("0.2"))
 
 
@@ -124,4 +125,5 @@ def test_of_two_assets_the_one_that_can_be_sold_is_sold():
         holdings={"BTC": 4_999, "ETH": 10**15}, prices={"BTC": D(15_000_000), "ETH": D(500_000)}, debt=D(10**6),
         target_bps=15_000, cost_bps=0, slice_limit=D(10_000), close_out_below=D(0), least=LEAST,
     )  # fmt: skip
+    assert piece is not None
     assert (piece.asset, piece.units) == ("ETH", 10**15)

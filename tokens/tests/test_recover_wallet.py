@@ -186,7 +186,9 @@ def test_a_holder_objects_from_their_own_wallet_and_keeps_the_units(own, own_ann
     assert own_announced.state == Recovery.State.OBJECTED
     sweep(platform, 3)
     assert own_announced.own_objection.state == "final"
-    assert selectors.holding_for(own.alice, own.security, sender=KEY.address).units == 60
+    held = selectors.holding_for(own.alice, own.security, sender=KEY.address)
+    assert held is not None
+    assert held.units == 60
     with pytest.raises(ControlRefused):
         services.objection_for_wallet(recovery_id=own_announced.pk, actor=own.alice)
 
