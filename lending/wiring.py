@@ -62,8 +62,8 @@ def borrower_steps(user: User) -> Iterable[NextStep]:
             due=call.deadline,
         )
     steps = {
-        Loan.State.APPROVED: (_("Read and accept the contract"), "lending:contract-accept", _("Open")),
-        Loan.State.COLLATERAL_PENDING: (_("Deposit collateral"), "lending:deposit", _("Open")),
+        Loan.State.APPROVED: (_("Read and accept the contract"), "lending:contract-accept", _("Look at it")),
+        Loan.State.COLLATERAL_PENDING: (_("Deposit collateral"), "lending:deposit", _("Look at it")),
     }
     for loan in Loan.objects.filter(borrower=user, state__in=list(steps)):
         title, where, action = steps[Loan.State(loan.state)]

@@ -63,7 +63,7 @@ def contract(*, loan: Loan, borrower: str, address: str, on: date) -> Words:
                 facts=[
                     (_("Lender"), settings.SITE_NAME),
                     (_("Borrower"), borrower),
-                    (_("Address"), address),
+                    (_("Postal address"), address),
                     (_("Amount of the contract"), amount(loan.amount, loan.currency)),
                     (_("Interest rate"), _("%(rate)s a year") % {"rate": percent(loan.rate_bps)}),
                     (_("Late charge"), _("%(rate)s a year") % {"rate": percent(terms.late_rate_bps)}),

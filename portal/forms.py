@@ -80,8 +80,8 @@ class AuditFilterForm(forms.Form):
     )
     action = forms.CharField(label=_("Action starts with"), required=False, max_length=80)
     actor = forms.CharField(label=_("Who"), required=False, max_length=254)
-    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput({"type": "date"}))
-    until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput({"type": "date"}))
+    since = forms.DateField(label=_("From day"), required=False, widget=forms.DateInput({"type": "date"}))
+    until = forms.DateField(label=_("Until day"), required=False, widget=forms.DateInput({"type": "date"}))
 
 
 class SignupForm(AllauthSignupForm):

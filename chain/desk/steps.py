@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.conf import settings
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from chain.desk.selectors import open_alarms_for
+from chain.models import SafeProposal
 from chain.registry import visibility
 from portal.models import Role, User
 from portal.registry import NextStep, next_steps
@@ -30,6 +32,23 @@ def alarm_steps(user: User) -> Iterable[NextStep]:
             action=_("Open the incident desk"),
             tone="bad",
             priority=1,
+        )
+
+
+@next_steps.register
+def proposal_steps(user: User) -> Iterable[NextStep]:
+    """Proposals that wait for signatures, where people give them."""
+    if settings.DEMO_SIGNS_FOR_OFFICERS or not user.has_role(Role.ADMINISTRATOR):
+        return
+    waiting = SafeProposal.objects.filter(state=SafeProposal.State.COLLECTING, nonce__isnull=False).count()
+    if waiting:
+        yield NextStep(
+            title=_("Proposals wait for signatures: %(count)d") % {"count": waiting},
+            detail=_("Read what they do; sign what is right with your own wallet."),
+            url=reverse("chain:proposals"),
+            action=_("To the proposals"),
+            tone="warn",
+            priority=2,
         )
 
 

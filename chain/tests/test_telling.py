@@ -21,7 +21,7 @@ from portal.notices.kinds import worded
 from portal.notices.models import Notice
 from portal.notices.selectors import kinds_by_group
 from portal.notices.services import choose_notices, send_notices
-from portal.testing import make_person
+from portal.testing import make_person, sign_in
 
 pytestmark = pytest.mark.django_db
 HOLDER = "0x" + "Ab" * 20
@@ -31,8 +31,8 @@ HOLDER = "0x" + "Ab" * 20
 def duty(db: None) -> dict[str, User]:
     """Somebody of every kind; only two of them work at the desk."""
     return {
-        "administrator": make_person("admin@musubi.example", role=Role.ADMINISTRATOR),
-        "officer": make_person("officer@musubi.example", role=Role.KYC_OFFICER, language="ja"),
+        "administrator": make_person("admin@musubi.example", role=Role.ADMINISTRATOR, second_factor=True),
+        "officer": make_person("officer@musubi.example", role=Role.KYC_OFFICER, second_factor=True, language="ja"),
         "auditor": make_person("auditor@musubi.example", role=Role.AUDITOR),
         "issuer": make_person("issuer@musubi.example", role=Role.ISSUER),
         "investor": make_person("investor@example.com"),
@@ -154,6 +154,8 @@ def test_a_proposal_waits_for_its_signers_and_is_told_once(platform: Any, own_si
     [notice] = Notice.objects.all()
     assert (notice.user, notice.kind) == (duty["administrator"], "chain.proposal_waits")
     assert notice.path == f"/chain/proposals/{proposal.pk}/"
+    assert "Proposals wait for signatures: 1" in sign_in(duty["administrator"]).get("/dashboard/").content.decode()
+    assert "/chain/proposals/" not in sign_in(duty["officer"]).get("/dashboard/").content.decode()
 
 
 def test_signatures_that_lost_their_number_are_asked_for_again(platform: Any, own_signatures: None, duty: Any) -> None:

@@ -8,6 +8,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from chain.models import UnitsField
 from lending.models.terms import Asset
@@ -18,7 +19,7 @@ class DepositAddress(models.Model):
 
     class Purpose(models.TextChoices):
         DEPOSIT = "deposit", _("For deposits")
-        CHANGE = "change", _("Change")
+        CHANGE = "change", pgettext_lazy("bitcoin", "Change")
 
     loan = models.ForeignKey("lending.Loan", on_delete=models.PROTECT, related_name="deposit_addresses")
     asset = models.CharField(_("asset"), max_length=3, choices=Asset.choices)

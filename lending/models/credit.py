@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from lending.models.terms import BorrowerKind, Currency, MoneyField
 
@@ -162,7 +163,7 @@ class CreditLine(models.Model):
     """What two officers let one borrower owe at once in one currency, at which rate."""
 
     class State(models.TextChoices):
-        ACTIVE = "active", _("Open")
+        ACTIVE = "active", pgettext_lazy("credit line", "Open")
         SUSPENDED = "suspended", _("Suspended")
         CLOSED = "closed", _("Closed")
 
