@@ -255,6 +255,7 @@ def test_too_many_questions_from_one_network_wait_a_minute_and_others_go_on(db: 
 
 
 def test_the_limit_is_in_force_outside_the_tests() -> None:
+    assert isinstance(base.ACCOUNT_RATE_LIMITS, dict)
     assert base.ACCOUNT_RATE_LIMITS["public_check"] == "30/m/ip"
 
 

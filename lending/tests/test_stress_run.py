@@ -67,10 +67,11 @@ def test_a_run_is_calculated_once_and_shown(loan: Loan, officer: User) -> None: 
     assert run.results["JPY"]["totals"]["sales"] == 1
     (outcome,) = selectors.outcomes(run)
     # Five coins at 4,000,000 yen bring 19,800,000 of the 20,000,000 that are owed.
-    assert (outcome.proceeds.amount, outcome.shortfall.amount) == (19_800_000, 200_000)
+    assert (outcome.proceeds.amount, outcome.shortfall.amount) == (Decimal(19_800_000), Decimal(200_000))
     assert [first.code for first in outcome.firsts] == ["sale", "shortfall"]
     assert [first.loan for first in outcome.firsts] == [loan, loan]
-    assert [(each.borrower, each.shortfall.amount) for each in outcome.drivers] == [(loan.borrower, 200_000)]
+    drivers = [(each.borrower, each.shortfall.amount) for each in outcome.drivers]
+    assert drivers == [(loan.borrower, Decimal(200_000))]
     assert Position.objects.values().get(loan=loan) == before
     body = page(desk(), run)
     assert "19,800,000" in body

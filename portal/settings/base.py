@@ -318,7 +318,7 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Musubi <no-reply@mus
 
 # --- limits ------------------------------------------------------------------------------------------
 # Beside allauth's own: questions to the public check page, each of which costs two requests to the node at most.
-ACCOUNT_RATE_LIMITS = {"public_check": "30/m/ip"}
+ACCOUNT_RATE_LIMITS: dict[str, str] | bool = {"public_check": "30/m/ip"}
 
 # --- headers -----------------------------------------------------------------------------------------
 X_FRAME_OPTIONS = "DENY"
