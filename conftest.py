@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models.signals import post_migrate
 from pytest_django.plugin import DjangoDbBlocker
 
+from chain.errands import asked_by
 from chain.head import head_memory
 from chain.models import Contract, Signer
 from chain.testing import Anvil, anvil
@@ -27,6 +28,11 @@ def _restore_rules(sender: Any, **_: Any) -> None:
 
 
 post_migrate.connect(_restore_rules, dispatch_uid="tests.restore_rules")
+
+
+#: In whose name tests ask for things themselves, with no app behind them. Nothing of this is in the product.
+TEST_PURPOSES = ("test", "test.admit", "test.broken", "test.payment", "test.sbt")
+asked_by(*TEST_PURPOSES)(lambda errands: {errand.row for errand in errands})
 
 
 @dataclass(frozen=True)

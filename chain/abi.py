@@ -145,6 +145,14 @@ def encode_values(types: Sequence[str], values: Sequence[Any]) -> bytes:
     return encode(types, values)
 
 
+def decode_values(types: Sequence[str], data: bytes) -> tuple[Any, ...] | None:
+    """Values of a standard ABI encoding, or None if `data` is no such encoding."""
+    try:
+        return tuple(decode(list(types), data))
+    except DecodingError:
+        return None
+
+
 def decode_arguments(kind: str, data: bytes) -> tuple[str, tuple[Any, ...]] | None:
     """(function, arguments) of calldata; None if the selector is not one of `kind` or the arguments do not decode."""
     function = artifact(kind).by_selector.get(data[:4])

@@ -36,7 +36,7 @@ class AttemptInline(TabularInline):
 @admin.register(ChainTransaction)
 class ChainTransactionAdmin(RecordAdmin):
     list_display = ("id", "function", "state", "subject", "signer", "nonce", "error_code", "created_at")
-    list_filter = ("state", "purpose")
+    list_filter = ("state", "verdict", "purpose")
     list_select_related = ("signer",)
     search_fields = ("idempotency_key", "subject", "mined_hash", "attempts__hash")
     exclude = ("data",)

@@ -46,6 +46,10 @@ class ChainConfig(AppConfig):
         )
         # Every app's followups.py registers what must happen after its transactions.
         autodiscover_modules("followups")
+        # Every app's errands.py answers whether it asked for a transaction; chain's own are beside its services.
+        from chain.services import own_errands  # noqa: F401 (registers itself)
+
+        autodiscover_modules("errands")
         menu_items.register(
             MenuItem(
                 _("Chain console"),

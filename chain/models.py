@@ -167,6 +167,11 @@ class ChainTransaction(models.Model):
     #: Nothing of it can happen on chain any more (REVERTED and CANCELLED only once `is_settled`).
     DEAD = (State.REVERTED, State.CANCELLED, State.EXPIRED, State.REFUSED)
 
+    class Verdict(models.TextChoices):
+        UNJUDGED = "", _("Not judged yet")
+        ASKED = "asked", _("Asked for")
+        UNASKED = "unasked", _("Nobody asked for it")
+
     signer = models.ForeignKey(Signer, on_delete=models.PROTECT, related_name="transactions")
     idempotency_key = models.CharField(max_length=120, unique=True)
     purpose = models.CharField(max_length=60, db_index=True, help_text="names the follow-up, e.g. kyc.issue_sbt")
@@ -179,6 +184,13 @@ class ChainTransaction(models.Model):
     not_before = models.DateTimeField(null=True, blank=True)
     valid_until = models.DateTimeField(null=True, blank=True)
     is_held = models.BooleanField(default=False, help_text="a proposal has to pass first; not submitted until then")
+    verdict = models.CharField(
+        max_length=8,
+        choices=Verdict.choices,
+        blank=True,
+        default=Verdict.UNJUDGED,
+        help_text="what the app behind the purpose last said; kept for people, never believed (chain.errands)",
+    )
     state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
     nonce = models.BigIntegerField(null=True, blank=True)
     gas_limit = models.BigIntegerField(null=True, blank=True)
@@ -218,6 +230,7 @@ class ChainTransaction(models.Model):
             models.Index(fields=["signer", "id"], condition=models.Q(state="queued"), name="chain_tx_queue"),
             models.Index(fields=["signer", "nonce"], condition=models.Q(is_settled=False), name="chain_tx_unsettled"),
             models.Index(fields=["subject"], name="chain_tx_subject"),
+            models.Index(fields=["id"], condition=models.Q(verdict="", is_settled=False), name="chain_tx_unjudged"),
         ]
 
     def __str__(self) -> str:

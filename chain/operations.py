@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from django.conf import settings
@@ -90,9 +92,28 @@ def _call(kind: str, to: str, function: str, *args: Any) -> Call:
     return Call(to=to, data=abi.encode_call(kind, function, *args), function=f"{kind}.{function}")
 
 
+_remembered: ContextVar[dict[str, str] | None] = ContextVar("addresses of our contracts", default=None)
+
+
+@contextmanager
+def looking_up_contracts_once() -> Iterator[None]:
+    """Within it the address of each of our contracts is read once: for making many calls of a kind."""
+    token = _remembered.set({})
+    try:
+        yield
+    finally:
+        _remembered.reset(token)
+
+
 def _only(kind: str) -> str:
     """The address of the one contract of this kind on our chain. Raises `Contract.DoesNotExist` before deployment."""
-    return Contract.objects.values_list("address", flat=True).get(chain_id=settings.CHAIN_ID, kind=kind)
+    remembered = _remembered.get()
+    if remembered is not None and kind in remembered:
+        return remembered[kind]
+    address: str = Contract.objects.values_list("address", flat=True).get(chain_id=settings.CHAIN_ID, kind=kind)
+    if remembered is not None:
+        remembered[kind] = address
+    return address
 
 
 # --- InvestorSBT -------------------------------------------------------------------------------------------
@@ -369,6 +390,24 @@ def _key(account: str) -> bytes:
 def register_collateral_account(loan: bytes, borrower: str) -> Call:
     """Open the account with its deposit address; doing it again only takes in what lies there. [anybody]"""
     return _vault("open", loan, borrower)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountOpened:
+    """Which account a call opens."""
+
+    account: str
+    loan: bytes
+    borrower: str
+
+
+def account_opened(call: Call) -> AccountOpened | None:
+    """What `register_collateral_account` was made with; None for another call."""
+    decoded = abi.decode_arguments("CollateralVault", call.data)
+    if decoded is None or decoded[0] != "open":
+        return None
+    loan, borrower = bytes(decoded[1][0]), str(to_checksum_address(decoded[1][1]))
+    return AccountOpened(collateral_account(loan, borrower), loan, borrower)
 
 
 def sweep_collateral(loan: bytes, borrower: str) -> Call:

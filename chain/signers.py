@@ -21,7 +21,9 @@ from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
 from eth_keys.datatypes import PrivateKey
 from eth_utils.address import to_canonical_address, to_checksum_address
 from eth_utils.crypto import keccak
+from rlp.codec import decode as rlp_decode
 from rlp.codec import encode as rlp_encode
+from rlp.exceptions import RLPException
 
 from chain import abi
 from chain.exceptions import PolicyViolation, SignerUnavailable
@@ -179,6 +181,18 @@ def sign_unsigned(signer: Signer, unsigned: Unsigned) -> Signed:
 def _rlp(fields: list[Any]) -> bytes:
     """Recursive length prefix, the Yellow Paper's serialisation."""
     return bytes(rlp_encode(fields))  # type: ignore[no-untyped-call]
+
+
+def call_in(raw: bytes) -> tuple[str | None, bytes, int] | None:
+    """Target, calldata and value that signed bytes of ours carry out; None for bytes that are no such transaction."""
+    try:
+        if raw[:1] != b"\x02":
+            return None
+        fields = rlp_decode(raw[1:])  # type: ignore[no-untyped-call]
+        to, value, data = fields[5], fields[6], fields[7]
+        return checksummed("0x" + to.hex()) if to else None, bytes(data), int.from_bytes(value)
+    except (RLPException, IndexError, TypeError, ValueError):
+        return None
 
 
 # --- policy --------------------------------------------------------------------------------------------

@@ -277,7 +277,7 @@ def _distrusting(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
 
 
 def _on_holders(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
-    moved = scene.alarm.kind in (*_ACT_ON_HOLDERS, Kind.FOREIGN_ACT)
+    moved = scene.alarm.kind in (*_ACT_ON_HOLDERS, Kind.FOREIGN_ACT, Kind.UNASKED)
     for address in [*scene.suspects, *scene.victims]:
         is_suspect = address in scene.suspects
         rows = [row for row in scene.holdings if row.holder == address]
@@ -311,7 +311,14 @@ def _on_holders(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
 
 
 def _pausing(scene: Scene, names: dict[str, str]) -> Iterable[Action]:
-    urgent = (Kind.FOREIGN_ACT, Kind.BURST, Kind.KEY_USED_ELSEWHERE, Kind.LEDGER_DIFFERS, Kind.POWER_CHANGED)
+    urgent = (
+        Kind.FOREIGN_ACT,
+        Kind.UNASKED,
+        Kind.BURST,
+        Kind.KEY_USED_ELSEWHERE,
+        Kind.LEDGER_DIFFERS,
+        Kind.POWER_CHANGED,
+    )
     for token in scene.tokens:
         state = scene.states.get(token)
         if state is None or not state.paused:

@@ -27,6 +27,7 @@ class Alarm(models.Model):
         FOREIGN_SCHEDULE = "foreign_schedule", _("Operation announced by somebody else")
         POWER_CHANGED = "power_changed", _("Roles or delays changed")
         FOREIGN_ACT = "foreign_act", _("Privileged act the platform did not make")
+        UNASKED = "unasked", _("Transaction nobody here asked for")
         KEY_USED_ELSEWHERE = "key_used_elsewhere", _("Signing key used elsewhere")
         CUSTODY_OUTFLOW = "custody_outflow", _("Units left a wallet we keep, without us")
         BURST = "burst", _("Burst of admissions or new units")

@@ -13,7 +13,8 @@ from django.db.models import Count, Prefetch
 from chain import abi, selectors
 from chain.desk import wording
 from chain.desk.models import Alarm, ResponseStep
-from chain.models import Attempt, Contract, EventLog, Holding, Signer
+from chain.models import Contract, EventLog, Holding, Signer
+from chain.services import judging
 from chain.types import Standing
 from chain.wording import event_sentence
 from portal.models import User
@@ -45,7 +46,7 @@ class ScheduledOperation:
 
 
 def scheduled_operations(*, at: datetime | None = None) -> list[ScheduledOperation]:
-    """What stands announced, the next to become possible first; without what expired before `at`. Three queries."""
+    """What stands announced, the next to become possible first; without what expired before `at`. Constant queries."""
     rows = EventLog.objects.filter(
         chain_id=settings.CHAIN_ID,
         canonical=True,
@@ -59,7 +60,7 @@ def scheduled_operations(*, at: datetime | None = None) -> list[ScheduledOperati
             standing.pop(row.args["operationId"], None)
     kinds = dict(Contract.objects.filter(chain_id=settings.CHAIN_ID).values_list("address", "kind"))
     hashes = {row.transaction_hash for row in standing.values()}
-    ours = set(Attempt.objects.filter(hash__in=hashes).values_list("hash", flat=True))
+    ours = judging.ours_among(hashes)
     found = [_operation(row, kinds, ours) for row in standing.values()]
     return sorted((each for each in found if at is None or each.expires_at > at), key=lambda each: each.ready_at)
 

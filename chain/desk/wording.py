@@ -29,6 +29,9 @@ HAPPENED: Final[Mapping[str, str | Promise]] = {
     Kind.FOREIGN_ACT: _(
         "Something was done with the key %(key)s that this platform did not ask for. The key is in other hands, or an officer used it outside."
     ),
+    Kind.UNASKED: _(
+        "Our server was asked to sign with the key %(key)s, and no business here stands behind it. Somebody writes to our queue of transactions, or runs a worker of their own. What we had not signed was refused. Change the worker’s credentials."
+    ),
     Kind.KEY_USED_ELSEWHERE: _(
         "The key %(key)s was used elsewhere: the chain counts transactions of it that we never sent. It signs nothing more for us."
     ),
@@ -65,6 +68,8 @@ def seen(evidence: AlarmEvidence) -> str:
         return str(_("%(count)s admissions within %(minutes)s minutes.") % args)
     if args.get("what") == "mints":
         return str(_("%(count)s credits of new units within %(minutes)s minutes.") % args)
+    if args.get("what") == "unasked":
+        return str(_("%(function)s, in the name of “%(purpose)s” (transaction %(transaction)s).") % args)
     return str(args.get("detail") or _("The holder reported it here."))
 
 

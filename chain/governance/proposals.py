@@ -42,7 +42,7 @@ TX = ChainTransaction.State
 SUBJECT: Final = "chain.proposal"
 #: Purpose of the transaction that announces an admin's operation; nothing follows it but the proposal itself.
 ANNOUNCE: Final = "chain.announce"
-_SAFE_OF: Final = {SignerRole.ADMIN: Contract.Kind.ADMIN_SAFE, SignerRole.COUNCIL: Contract.Kind.COUNCIL_SAFE}
+SAFE_OF: Final = {SignerRole.ADMIN: Contract.Kind.ADMIN_SAFE, SignerRole.COUNCIL: Contract.Kind.COUNCIL_SAFE}
 _NO_PREDECESSOR: Final = bytes(32)
 #: What `TimelockController.getTimestamp` answers for an operation that was carried out; 0 for one it does not know.
 _CARRIED_OUT: Final = 1
@@ -72,7 +72,7 @@ def request(
     from chain.selectors import signer_for_role  # selectors read what services write
 
     options: dict[str, Any] = {"subject": subject, "not_before": not_before, "valid_until": valid_until}
-    if role not in _SAFE_OF:
+    if role not in SAFE_OF:
         return outbox.enqueue(
             call=call,
             signer=signer_for_role(role),
@@ -84,7 +84,7 @@ def request(
     existing = ChainTransaction.objects.filter(idempotency_key=idempotency_key).first()
     if existing is not None:
         return _same_or_conflict(existing, role, call)
-    safe = Contract.objects.get(chain_id=settings.CHAIN_ID, kind=_SAFE_OF[role])
+    safe = Contract.objects.get(chain_id=settings.CHAIN_ID, kind=SAFE_OF[role])
     signers.check_proposal(role, call)
     relayer = signer_for_role(SignerRole.RELAYER)
     ask: Callable[..., ChainTransaction] = _ask_admin if role == SignerRole.ADMIN else _ask_council
@@ -109,7 +109,7 @@ def _ask_council(safe: Contract, relayer: Signer, call: Call, **asked: Any) -> C
 
 def _ask_admin(safe: Contract, relayer: Signer, call: Call, **asked: Any) -> ChainTransaction:
     timelock = _timelock()
-    salt = bytes(keccak(text=asked["key"]))
+    salt = salt_of(asked["key"])
     delay = int(profile().admin_delay.total_seconds())
     data = schedule_data(call, salt=salt, delay=delay)
     relay = outbox.enqueue(
@@ -120,9 +120,8 @@ def _ask_admin(safe: Contract, relayer: Signer, call: Call, **asked: Any) -> Cha
         depends_on=asked["depends_on"],
         **asked["options"],
     )
-    carry_out = abi.encode_call("TimelockController", "execute", call.to, 0, call.data, _NO_PREDECESSOR, salt)
     row = outbox.enqueue(
-        call=Call(to=timelock, data=carry_out, function="TimelockController.execute"),
+        call=Call(to=timelock, data=carrying_out(call, salt=salt), function="TimelockController.execute"),
         signer=relayer,
         idempotency_key=asked["key"],
         purpose=asked["purpose"],
@@ -137,6 +136,16 @@ def _ask_admin(safe: Contract, relayer: Signer, call: Call, **asked: Any) -> Cha
 def schedule_data(call: Call, *, salt: bytes, delay: int) -> bytes:
     """`TimelockController.schedule` of `call`, to be carried out `delay` seconds after it was announced."""
     return abi.encode_call("TimelockController", "schedule", call.to, 0, call.data, _NO_PREDECESSOR, salt, delay)
+
+
+def carrying_out(call: Call, *, salt: bytes) -> bytes:
+    """`TimelockController.execute` of what was announced."""
+    return abi.encode_call("TimelockController", "execute", call.to, 0, call.data, _NO_PREDECESSOR, salt)
+
+
+def salt_of(key: str) -> bytes:
+    """What tells an operation from another with the same call: the hash of its idempotency key."""
+    return bytes(keccak(text=key))
 
 
 def operation_id(call: Call, *, salt: bytes) -> bytes:
@@ -176,7 +185,7 @@ def _record(
 
 def _same_or_conflict(row: ChainTransaction, role: str, call: Call) -> ChainTransaction:
     proposal = SafeProposal.objects.filter(transaction=row).select_related("safe").first()
-    if proposal is None or proposal.safe.kind != _SAFE_OF[role] or inner_call(proposal) != (call.to, call.data):
+    if proposal is None or proposal.safe.kind != SAFE_OF[role] or inner_call(proposal) != (call.to, call.data):
         raise IdempotencyConflict(row.idempotency_key)
     return row
 
@@ -275,19 +284,24 @@ def propose_cancellation(*, proposal_id: int, actor: User) -> ChainTransaction:
             code="chain.proposal.nothing_waits",
             state=proposal.state,
         )
-    cancel = abi.encode_call("TimelockController", "cancel", bytes.fromhex(proposal.operation_id[2:]))
     key = f"{SUBJECT}:{proposal.pk}:cancel"
     failed = ChainTransaction.objects.filter(
         Q(idempotency_key=key) | Q(idempotency_key__startswith=f"{key}:"), state__in=ChainTransaction.DEAD
     ).count()
     return request(
         role=SignerRole.COUNCIL,
-        call=Call(to=proposal.to, data=cancel, function="TimelockController.cancel"),
+        call=cancellation_of(proposal),
         idempotency_key=f"{key}:{failed}" if failed else key,
         purpose="chain.cancel_announcement",
         subject=f"{SUBJECT}:{proposal.pk}",
         actor=actor,
     )
+
+
+def cancellation_of(proposal: SafeProposal) -> Call:
+    """The council's call that cancels what the admin announced."""
+    data = abi.encode_call("TimelockController", "cancel", bytes.fromhex(proposal.operation_id[2:]))
+    return Call(to=proposal.to, data=data, function="TimelockController.cancel")
 
 
 # --- the sweep ---------------------------------------------------------------------------------------------------

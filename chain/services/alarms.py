@@ -5,7 +5,8 @@ handler loses what it was told when it fails; one that reads a table comes back 
 back are judged too: somebody tried.
 
 What somebody did with a key of ours without us is known by its transaction: the outbox stores the hash of every
-attempt before it is sent, so a hash that is not there is not ours.
+attempt before it is sent, so a hash that is not there is not ours. One that is there is ours only if the app in whose
+name it stands asked for it (`chain.services.judging`): somebody may have written it there.
 """
 
 from __future__ import annotations
@@ -23,8 +24,20 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from chain.desk.models import Alarm, AlarmEvidence, AlarmRule, ResponseStep, Watch
-from chain.models import Attempt, Contract, EventLog, Holding, Incident, Movement, Signer
+from chain.governance import safe as safes
+from chain.models import (
+    ChainTransaction,
+    Contract,
+    EventLog,
+    Holding,
+    Incident,
+    Movement,
+    SafeProposal,
+    SafeSignature,
+    Signer,
+)
 from chain.registry import IssueSeen, desk
+from chain.services import judging, outbox
 from chain.services.incidents import ENGINE
 from chain.services.projections import ZERO_ADDRESS, transfer_of
 from chain.services.response import ResponseRefused, _freeze, _suspend, require_duty_officer, tokens_of
@@ -258,7 +271,9 @@ def _key_cause(address: str) -> str:
 
 @sweep("alarms")
 def run_alarm_sweep() -> None:
-    """Judge every event that was indexed since the last run, then look at the engine's own findings."""
+    """Judge what was signed unjudged, every event indexed since the last run, then the engine's own findings."""
+    with set_apart("the watch over the outbox"):
+        watch_outbox()
     with set_apart("the watch for alarms"):
         while watch_events() == BATCH:
             pass
@@ -287,6 +302,55 @@ def start_watching_here() -> None:
     """Take everything indexed so far as seen: for a chain whose set-up was not recorded in this database."""
     newest = EventLog.objects.filter(chain_id=settings.CHAIN_ID).order_by("-pk").values_list("pk", flat=True).first()
     Watch.objects.update_or_create(chain_id=settings.CHAIN_ID, defaults={"last_log_id": newest or 0})
+
+
+@transaction.atomic
+def watch_outbox() -> None:
+    """Judge what reached a nonce, or waits for officers, without the submitter having judged it: before it is mined."""
+    rows = ChainTransaction.objects.filter(
+        Q(nonce__isnull=False) | Q(is_held=True), signer__chain_id=settings.CHAIN_ID, verdict="", is_settled=False
+    )
+    found = list(rows.select_for_update(of=("self",), skip_locked=True).select_related("signer").order_by("pk")[:BATCH])
+    if not found:
+        return
+    verdicts = judging.judge(found)
+    for verdict in judging.Verdict.ASKED, judging.Verdict.UNASKED:
+        judged = [row for row in found if verdicts.get(row.pk) == verdict]
+        ChainTransaction.objects.filter(pk__in=[row.pk for row in judged]).update(verdict=verdict)
+        for row in judged:
+            if verdict == judging.Verdict.UNASKED:
+                raise_alarm(_unasked(row))
+
+
+def refuse_unasked(row: ChainTransaction) -> None:
+    """QUEUED → REFUSED for what nobody asked for, with its alarm, in one database transaction. Again: no change."""
+    wanted = judging.identity(row)
+
+    def refuse(locked: ChainTransaction) -> None:
+        if locked.state != ChainTransaction.State.QUEUED or judging.identity(locked) != wanted:
+            return
+        locked.verdict = judging.Verdict.UNASKED
+        locked.save(update_fields=["verdict"])
+        raise_alarm(_unasked(locked))
+        outbox.refuse(locked, reason=judging.NOBODY_ASKED)
+
+    outbox.change_row(row.pk, refuse)
+
+
+def _unasked(row: ChainTransaction) -> Sign:
+    contract = Contract.objects.filter(chain_id=settings.CHAIN_ID, address=row.to or "").first()
+    kind = contract.kind if contract else ""
+    return Sign(
+        Kind.UNASKED,
+        Severity.ACT,
+        _key_cause(row.signer.address),
+        f"unasked:{row.pk}",
+        timezone.now(),
+        key=row.signer.address,
+        token=row.to or "" if kind == Contract.Kind.SECURITY_TOKEN else "",
+        contract=kind,
+        args={"what": "unasked", "function": row.function, "purpose": row.purpose, "transaction": row.pk},
+    )
 
 
 _INCIDENTS: Final = {
@@ -329,10 +393,12 @@ class _Surroundings:
     """What judging a batch needs to know, read once."""
 
     kinds: dict[str, str]
-    purposes: dict[str, str]  # transaction hash → purpose, of transactions of ours
+    purposes: Mapping[str, str]  # transaction hash → purpose, of transactions of ours that somebody here asked for
+    unasked: Sequence[ChainTransaction]  # that the outbox sent and nobody asked for
     custody: frozenset[str]
     signers: dict[str, str]  # role → address
     events_of: dict[str, set[str]]  # transaction hash → event names
+    proposed: frozenset[str]  # digests that officers were asked to sign
 
     def is_ours(self, log: EventLog) -> bool:
         return log.transaction_hash in self.purposes
@@ -342,9 +408,9 @@ class _Surroundings:
 
 
 def signs_in(logs: Sequence[EventLog]) -> list[Sign]:
-    """What in `logs` calls for a person. A constant number of queries."""
+    """What in `logs` calls for a person. A constant number of queries, but for one by what nobody asked for."""
     around = _surroundings(logs)
-    found: list[Sign] = []
+    found = [_unasked(row) for row in around.unasked]
     for log in logs:
         kind = around.kinds.get(log.address, "")
         if kind == Contract.Kind.INVESTOR_SBT:
@@ -355,6 +421,8 @@ def signs_in(logs: Sequence[EventLog]) -> list[Sign]:
             found += _of_vault(log, around)
         elif kind == Contract.Kind.ACCESS_MANAGER:
             found += _of_manager(log, around)
+        elif kind in safes.OWNER_ROLES and log.event == "ApproveHash":
+            found += _of_safe(log, around, kind)
         elif log.event == "CallScheduled" and not around.is_ours(log):
             cause = f"timelock:{log.args['id']}"
             found.append(_sign(log, Kind.FOREIGN_SCHEDULE, Severity.ACT, cause, kind, key=log.address))
@@ -365,7 +433,7 @@ def signs_in(logs: Sequence[EventLog]) -> list[Sign]:
 
 
 def _surroundings(logs: Sequence[EventLog]) -> _Surroundings:
-    attempts = Attempt.objects.filter(hash__in={log.transaction_hash for log in logs})
+    sent = judging.sent_by_us(log.transaction_hash for log in logs)
     senders = {log.args["from"] for log in logs if log.event == "Transfer" and "value" in log.args}
     active = Signer.objects.filter(chain_id=settings.CHAIN_ID, state=Signer.State.ACTIVE)
     platform = active.exclude(role__in=["custody", "attestor"])
@@ -375,10 +443,24 @@ def _surroundings(logs: Sequence[EventLog]) -> _Surroundings:
         events[log.transaction_hash].add(log.event)
     return _Surroundings(
         kinds=dict(Contract.objects.filter(chain_id=settings.CHAIN_ID).values_list("address", "kind")),
-        purposes=dict(attempts.values_list("hash", "transaction__purpose")),
+        purposes=sent.purposes,
+        unasked=sent.unasked,
         custody=frozenset(custody.values_list("address", flat=True)),
         signers=dict(platform.order_by("pk").values_list("role", "address")),
         events_of=events,
+        proposed=_proposed([log for log in logs if log.event == "ApproveHash"]),
+    )
+
+
+def _proposed(approvals: Sequence[EventLog]) -> frozenset[str]:
+    """Which digests may be approved on the chain: those of open proposals, and those that an officer signed here."""
+    if not approvals:
+        return frozenset()
+    hashes = [log.args["approvedHash"] for log in approvals]
+    signed = SafeSignature.objects.filter(digest__in=hashes).values_list("digest", flat=True)
+    waiting = SafeProposal.objects.filter(safe__address__in={log.address for log in approvals}, nonce__isnull=False)
+    return frozenset(
+        {*signed, *map(safes.digest, waiting.exclude(state__in=SafeProposal.ENDED).select_related("safe"))}
     )
 
 
@@ -461,6 +543,15 @@ def _of_manager(log: EventLog, around: _Surroundings) -> Iterable[Sign]:
     token = target if around.kinds.get(target) == Contract.Kind.SECURITY_TOKEN else ""
     kind = Contract.Kind.ACCESS_MANAGER.value
     yield _sign(log, Kind.FOREIGN_SCHEDULE, Severity.ACT, _key_cause(caller), kind, key=caller, token=token)
+
+
+def _of_safe(log: EventLog, around: _Surroundings, kind: str) -> Iterable[Sign]:
+    """An officer approved something on the chain itself that nobody proposed here. It moves nothing without the others."""
+    approved, owner = log.args["approvedHash"], log.args["owner"]
+    if approved in around.proposed:
+        return
+    sign = _sign(log, Kind.FOREIGN_ACT, Severity.ACT, _key_cause(owner), kind, key=owner)
+    yield Sign(**{**_fields(sign), "evidence_key": f"log:{log.transaction_hash}:{log.event}:{approved}"})
 
 
 def _of_power(log: EventLog, around: _Surroundings, kind: str) -> Iterable[Sign]:

@@ -382,7 +382,7 @@ def _ask_to_wire_the_vault(gateway: Gateway, platform: Platform, signers: dict[s
             data=abi.encode_call("AccessManager", "multicall", calls),
             function="AccessManager.multicall",
         ),
-        idempotency_key=f"deployment:{settings.CHAIN_ID}:vault:{dead}",
+        idempotency_key=key_of(settings.CHAIN_ID, "vault", dead),
         purpose=PURPOSE,
         subject=subject,
     )
@@ -416,6 +416,11 @@ def _simulate_prices(deployer: Signer) -> None:
         _mined(_ask(deployer, Call(to=None, data=data, function="DemoPriceFeed.constructor"), step=f"feed:{pair}"))
 
 
+def key_of(chain_id: int, step: str, number: int) -> str:
+    """The idempotency key of a step that was tried `number` times before."""
+    return f"deployment:{chain_id}:{step}:{number}"
+
+
 def _ask(deployer: Signer, call: Call, *, step: str) -> ChainTransaction:
     """The outbox row of one step. A step that failed before is asked for anew; one under way or done is met again."""
     rows = ChainTransaction.objects.filter(purpose=PURPOSE, subject=f"chain.deployment:{step}", signer=deployer)
@@ -423,7 +428,7 @@ def _ask(deployer: Signer, call: Call, *, step: str) -> ChainTransaction:
     return alive or outbox.enqueue(
         call=call,
         signer=deployer,
-        idempotency_key=f"deployment:{deployer.chain_id}:{step}:{rows.count()}",
+        idempotency_key=key_of(deployer.chain_id, step, rows.count()),
         purpose=PURPOSE,
         subject=f"chain.deployment:{step}",
     )

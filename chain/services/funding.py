@@ -66,10 +66,15 @@ def top_up(*, funder: Signer, signer: Signer, missing_wei: int) -> ChainTransact
     return outbox.enqueue(
         call=Call(to=signer.address, data=b"", function="ETH.transfer", value_wei=amount),
         signer=funder,
-        idempotency_key=f"top-up:{signer.chain_id}:{signer.address}:{earlier.count()}",
+        idempotency_key=key_of(signer.chain_id, signer.address, earlier.count()),
         purpose=PURPOSE,
         subject=f"chain.signer:{signer.pk}",
     )
+
+
+def key_of(chain_id: int, address: str, number: int) -> str:
+    """The idempotency key of the top-up of `address` that follows `number` earlier ones."""
+    return f"top-up:{chain_id}:{address}:{number}"
 
 
 def _warn_if_funder_is_short(funder: Signer) -> None:

@@ -25,7 +25,7 @@ from chain.services.custody import create_replacement
 from chain.services.deployment import HOLDERS
 from chain.services.incidents import ENGINE, close_incident
 from chain.services.response import PURPOSE, ResponseRefused, audit_step, joined, require_restorer
-from chain.types import ChainRole, SignerRole
+from chain.types import Call, ChainRole, SignerRole
 from portal import audit
 from portal.models import User
 from portal.state import require_transition
@@ -82,17 +82,22 @@ def _locked_active(key: str) -> Signer:
 
 
 def _ask_admin(step: ResponseStep, *, old: Signer, new: Signer, actor: User) -> ChainTransaction:
-    role = CHAIN_ROLES[old.role]
-    delay = int(profile().controller_delay.total_seconds()) if role == ChainRole.TOKEN_CONTROLLER else 0
     name = f"{PURPOSE}:{step.pk}"
     return request(
         role=SignerRole.ADMIN,
-        call=operations.replace_role_holder(role, old=old.address, new=new.address, delay=delay),
+        call=handing_over(old.role, old=old.address, new=new.address),
         idempotency_key=name,
         purpose=PURPOSE,
         subject=name,
         actor=actor,
     )
+
+
+def handing_over(name: str, *, old: str, new: str) -> Call:
+    """ADMIN's call that gives the role of a signer called `name` to another key, with the delay such a role has."""
+    role = CHAIN_ROLES[name]
+    delay = int(profile().controller_delay.total_seconds()) if role == ChainRole.TOKEN_CONTROLLER else 0
+    return operations.replace_role_holder(role, old=old, new=new, delay=delay)
 
 
 def can_be_replaced(signer: Signer) -> bool:

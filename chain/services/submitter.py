@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from chain.exceptions import PolicyViolation, SignerUnavailable
 from chain.governance import proposals
 from chain.models import Attempt, ChainTransaction, Signer
 from chain.rpc import Rpc, RpcError, as_hex, as_int, node
-from chain.services import outbox
+from chain.services import alarms, judging, outbox
 from chain.services.incidents import ENGINE, open_incident
 from chain.services.market import Fees, Market, look
 from chain.services.sweeps import set_apart, sweep
@@ -26,6 +26,7 @@ from portal import audit
 logger = logging.getLogger(__name__)
 
 State = ChainTransaction.State
+Verdict = ChainTransaction.Verdict
 #: Rows taken from one signer in one go: one JSON-RPC batch, and a lock held for well under a second.
 BATCH: Final = 100
 #: Batches of one signer in one sweep; after that the others have their turn.
@@ -38,7 +39,8 @@ def run_submit_sweep() -> None:
 
     0. Take proposals on: what officers signed, or the timelock let wait long enough, is released.
     1. End rows that ran out of time or whose dependency is dead (needs no node).
-    2. Per signer: estimate gas for the rows that are ready; one that would revert is REFUSED with the decoded reason.
+    2. Per signer: ask the apps whether they asked for the rows that are ready, and refuse what nobody asked for. Then
+       estimate gas; one that would revert is REFUSED with the decoded reason.
     3. Per signer, under its row's lock, in one database transaction: nonce, bytes, attempt, next_nonce.
     4. Send the stored bytes of everything SIGNED, in nonce order.
     """
@@ -98,7 +100,9 @@ def ready_rows() -> QuerySet[ChainTransaction]:
 
 def allocate(rpc: Rpc, market: Market, signer: Signer) -> int:
     """Estimate the next ready rows of `signer`, give nonces to those that would succeed and can be paid for; how many."""
-    rows = list(ready_rows().filter(signer=signer).order_by("id")[:BATCH])
+    rows = _asked_for(signer)
+    if not rows:
+        return 0
     balance, *estimates = rpc.batch([("eth_getBalance", [signer.address, "latest"]), *map(_estimation(signer), rows)])
     gas: dict[int, int] = {}
     for row, estimate in zip(rows, estimates, strict=True):
@@ -111,7 +115,22 @@ def allocate(rpc: Rpc, market: Market, signer: Signer) -> int:
     if not market.is_affordable:
         logger.warning("fees are above CHAIN_MAX_FEE_GWEI (base fee %s wei): rows stay queued", market.base_fee)
         return 0
-    return len(sign_rows(signer_id=signer.pk, gas=gas, fees=market.fees, balance=as_int(balance)))
+    judged = {row.pk: judging.identity(row) for row in rows}
+    return len(sign_rows(signer_id=signer.pk, gas=gas, judged=judged, fees=market.fees, balance=as_int(balance)))
+
+
+def _asked_for(signer: Signer) -> list[ChainTransaction]:
+    """The next ready rows that an app says it asked for. Whatever nobody asked for before them has been refused."""
+    for _round in range(ROUNDS):
+        found = list(ready_rows().filter(signer=signer).select_related("signer").order_by("id")[:BATCH])
+        verdicts = judging.judge(found)
+        unasked = [row for row in found if verdicts.get(row.pk) == Verdict.UNASKED]
+        for row in unasked:
+            alarms.refuse_unasked(row)
+        asked = [row for row in found if verdicts.get(row.pk) == Verdict.ASKED]
+        if asked or not unasked:
+            return asked
+    return []
 
 
 def _estimation(signer: Signer) -> Any:
@@ -149,15 +168,18 @@ def _handle_failed_estimate(row: ChainTransaction, error: RpcError) -> None:
 # --- 3. nonce and signature ----------------------------------------------------------------------------------
 
 
-def sign_rows(*, signer_id: int, gas: dict[int, int], fees: Fees, balance: int) -> list[ChainTransaction]:
+def sign_rows(
+    *, signer_id: int, gas: dict[int, int], judged: Mapping[int, tuple[Any, ...]], fees: Fees, balance: int
+) -> list[ChainTransaction]:
     """Give nonces to the estimated rows and store their signed bytes, all in one database transaction.
 
-    `gas` maps row ids to gas limits; `balance` is the signer's, in wei. A row the balance does not reach keeps its
+    `gas` maps row ids to gas limits, `judged` to what the apps said they asked for (`judging.identity`); a row that is
+    something else by now stays queued and is judged anew. `balance` is the signer's, in wei. A row the balance does not reach keeps its
     gas limit and stays queued: the funding sweep tops the signer up. A rollback gives the nonces back. Nothing
     happens if another worker has the signer, or it is halted.
     """
     try:
-        signed, forbidden = _sign_rows(signer_id, gas, fees, balance)
+        signed, forbidden = _sign_rows(signer_id, gas, judged, fees, balance)
     except SignerUnavailable as error:
         open_incident(
             kind="chain.signer_unavailable",
@@ -172,7 +194,7 @@ def sign_rows(*, signer_id: int, gas: dict[int, int], fees: Fees, balance: int) 
 
 @transaction.atomic
 def _sign_rows(
-    signer_id: int, gas: dict[int, int], fees: Fees, balance: int
+    signer_id: int, gas: dict[int, int], judged: Mapping[int, tuple[Any, ...]], fees: Fees, balance: int
 ) -> tuple[list[ChainTransaction], dict[int, str]]:
     signer = (
         Signer.objects.select_for_update(skip_locked=True, no_key=True).filter(pk=signer_id, halted_reason="").first()
@@ -185,6 +207,8 @@ def _sign_rows(
     attempts: list[Attempt] = []
     forbidden: dict[int, str] = {}
     for row in rows:
+        if judging.identity(row) != judged.get(row.pk):
+            continue
         row.gas_limit = gas[row.pk]
         left -= row.gas_limit * fees.max_fee + row.value_wei
         if left < 0:
@@ -196,11 +220,11 @@ def _sign_rows(
         except PolicyViolation as violation:
             forbidden[row.pk] = violation.reason
             continue
-        row.nonce, row.state = signer.next_nonce, State.SIGNED
+        row.nonce, row.state, row.verdict = signer.next_nonce, State.SIGNED, Verdict.ASKED
         attempts.append(new_attempt(signer, row, fees))
         signer.next_nonce += 1
         signed.append(row)
-    ChainTransaction.objects.bulk_update(signed, ["nonce", "state", "gas_limit"])
+    ChainTransaction.objects.bulk_update(signed, ["nonce", "state", "gas_limit", "verdict"])
     Attempt.objects.bulk_create(attempts)
     signer.save(update_fields=["next_nonce"])
     for row in signed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import date, timedelta
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -12,12 +13,13 @@ from django.utils import timezone
 
 from chain import abi, attestation, operations, services
 from chain.desk.models import Alarm, AlarmEvidence, AlarmRule, ResponseStep, Watch
-from chain.models import EventLog, Incident
+from chain.governance import safe as safes
+from chain.models import Contract, EventLog, Incident, SafeProposal, Signer
 from chain.services.alarms import current_rule, signs_in, start_watching_here, watch_events
 from chain.signers import checksummed
 from chain.tests.conftest import Scene
 from chain.tests.test_main_job import attest, issue
-from chain.types import SignerRole
+from chain.types import Call, SignerRole
 from portal.models import AuditEntry
 from portal.state import WrongState
 
@@ -213,9 +215,9 @@ def test_judging_takes_as_many_queries_for_many_events_as_for_one(scene: Scene, 
         scene.ask(operations.transfer(scene.token, scene.bob.address, units), scene.alice)
     transfers = EventLog.objects.select_related("block").filter(address=scene.token, event="Transfer").order_by("pk")
     few, many = list(transfers[1:2]), list(transfers)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(10):  # three of them ask who asked for it, for one purpose
         signs_in(few)
-    with django_assert_num_queries(8):  # the mint among them counts for the burst
+    with django_assert_num_queries(11):  # the mint among them counts for the burst
         signs_in(many)
 
 
@@ -252,3 +254,44 @@ def test_a_rule_added_from_the_command_line_keeps_what_it_does_not_name(db: None
             call_command("set_alarm_rule", "2026-02-05", source="again", stdout=StringIO(), **figures)
     assert AlarmRule.objects.count() == 2
     assert AuditEntry.objects.filter(action="chain.alarm_rule.added").count() == 2
+
+
+# --- an officer alone ----------------------------------------------------------------------------------------------
+
+
+def approve_alone(scene: Scene, officer: Signer, safe: Contract, digest: str) -> str:
+    """`approveHash` by an officer's own wallet: what the Safe takes for a signature of theirs."""
+    data = abi.encode_call(safe.kind, "approveHash", bytes.fromhex(digest[2:]))
+    return scene.steal(officer, Call(to=safe.address, data=data, function=f"{safe.kind}.approveHash"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "role"), [("AdminSafe", SignerRole.ADMIN_OWNER), ("CouncilSafe", SignerRole.COUNCIL_OWNER)]
+)
+def test_an_officer_who_approves_what_nobody_proposed_raises_an_alarm(scene: Scene, kind: str, role: str) -> None:
+    officer = Signer.objects.filter(role=role).order_by("pk")[0]
+    safe = Contract.objects.get(kind=kind)
+    hashes = [approve_alone(scene, officer, safe, f"0x{number:064x}") for number in (1, 2)]
+    scene.notice()
+    scene.notice()
+    alarm = the_alarm()
+    assert (alarm.kind, alarm.severity, alarm.key) == (Kind.FOREIGN_ACT, Alarm.Severity.ACT, officer.address)
+    assert sorted(row.transaction_hash for row in alarm.evidence.all()) == sorted(hashes)
+
+
+def test_an_officer_who_approves_a_proposal_on_the_chain_raises_none(scene: Scene, settings: Any) -> None:
+    settings.DEMO_SIGNS_FOR_OFFICERS = False
+    step = services.lift_pause(token=scene.token, actor=scene.administrator, reason="over")
+    assert step.transaction is None  # it is not paused
+    services.pause_security(token=scene.token, actor=scene.duty, reason="strange")
+    scene.settle()
+    step = services.lift_pause(token=scene.token, actor=scene.administrator, reason="over")
+    services.run_submit_sweep()
+    proposal = SafeProposal.objects.select_related("safe").get(transaction=step.transaction)
+    officer = Signer.objects.filter(role=SignerRole.COUNCIL_OWNER).order_by("pk")[0]
+    approve_alone(scene, officer, proposal.safe, safes.digest(proposal))
+    scene.notice()
+    assert raised() == []
+    approve_alone(scene, officer, proposal.safe, "0x" + "55" * 32)
+    scene.notice()
+    assert raised() == [Kind.FOREIGN_ACT]

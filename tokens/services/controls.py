@@ -91,7 +91,7 @@ def _carry_out(action: ControlAction, actor: User) -> ControlAction:
             _("This security is not on the chain. Nothing was changed."), code="tokens.control.not_on_chain"
         )
     action.save(force_insert=True)
-    call, role = _call_for(action, security.token)
+    call, role = call_for(action, security.token)
     action.transaction = request(
         role=role,
         call=call,
@@ -116,7 +116,7 @@ def _carry_out(action: ControlAction, actor: User) -> ControlAction:
     return action
 
 
-def _call_for(action: ControlAction, token: str) -> tuple[Call, str]:
+def call_for(action: ControlAction, token: str) -> tuple[Call, str]:
     """The call and the one role that may make it (CONTRACTS: keys and who holds them)."""
     if action.kind == Kind.PAUSE:
         return operations.pause(token), SignerRole.TOKEN_GUARDIAN

@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from chain import operations
 from chain.selectors import signer_for_role
 from chain.services import enqueue, request
-from chain.types import SignerRole
+from chain.types import Call, SignerRole
 from portal import audit
 from portal.models import Role, User
 from portal.money import MINOR_DIGITS
@@ -234,14 +234,19 @@ def enqueue_configuration(security: Security) -> None:
     security.save(update_fields=["configuration", "deployment_attempt"])
 
 
-def _deploy(security: Security, actor: User, action: str) -> None:
+def deployment_call(security: Security) -> Call:
+    """What puts the security on the chain, with its terms and documents."""
     documents = tuple(
         (document.name, f"sha256:{document.sha256}", bytes.fromhex(document.sha256))
         for document in security.documents.all()
     )
+    return operations.deploy_security_token(security.terms(documents=documents))
+
+
+def _deploy(security: Security, actor: User, action: str) -> None:
     security.deployment_attempt += 1
     security.deployment = enqueue(
-        call=operations.deploy_security_token(security.terms(documents=documents)),
+        call=deployment_call(security),
         signer=signer_for_role(SignerRole.DEPLOYER),
         idempotency_key=f"{SUBJECT}:{security.pk}:deploy:{security.deployment_attempt}",
         purpose="tokens.deploy_security",
