@@ -19,10 +19,10 @@ from chain.drills import governance
 from chain.drills.keys import USUAL_TIP, Key, Outcome, outcome_of
 from chain.drills.world import DrillBroken, Person, World, fund
 from chain.gateway import gateway
-from chain.models import Attempt, EventLog, Signer
+from chain.models import EventLog, Signer
 from chain.profiles import profile
 from chain.rpc import as_int
-from chain.services import response
+from chain.services import judging, response
 from chain.services.response import ResponseRefused
 from chain.signers import checksummed
 from chain.types import Call, ChainRole, SignerRole, Standing
@@ -82,8 +82,7 @@ class Defence:
         logs = EventLog.objects.filter(canonical=True, block_number__gt=self.began_block).order_by(
             "block_number", "log_index"
         )
-        ours = set(Attempt.objects.exclude(transaction__in=self.world.forged).values_list("hash", flat=True))
-        ours |= self.own_hashes
+        ours = judging.ours_among({log.transaction_hash for log in logs}) | self.own_hashes
         foreign = [log for log in logs if log.transaction_hash not in ours]
         senders = self._senders({log.transaction_hash for log in foreign})
         known = dict(Signer.objects.values_list("address", "role"))

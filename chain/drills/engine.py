@@ -175,6 +175,7 @@ class Scene:
                 self.detect()
             self.contain()
         self.seize("after containment")
+        self.detect()
         if self.mode == PATIENT:
             self.wait(DAY + HOUR)
             self.seize("a day later")

@@ -59,7 +59,7 @@ class Result:
     @property
     def is_silent(self) -> bool:
         """Something of the thief's went through, and no alarm at the desk told of it."""
-        return any(each.done and each.function not in HARMLESS for each in self.tries) and not self.alarms
+        return any(each.done for each in self.tries) and not self.alarms
 
     @property
     def passed(self) -> bool:

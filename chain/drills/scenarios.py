@@ -11,6 +11,7 @@ from typing import Final
 from eth_account import Account
 
 from chain import abi, attestation, operations, services
+from chain.desk.models import Alarm, AlarmEvidence
 from chain.drills import governance
 from chain.drills.defence import CALLED_SECONDS
 from chain.drills.engine import HURRIED, PATIENT, PLAIN, RACING, Drill, Scene
@@ -393,13 +394,20 @@ def _redemption_works(scene: Scene) -> None:
 
 
 def d9(scene: Scene) -> None:
-    """One administrator's key."""
+    """One administrator's key. It moves nothing; that it was used is noticed."""
     governance.one_admin_key(scene)
+    _was_noticed(scene)
 
 
 def d15(scene: Scene) -> None:
     """One signer of the administrators' and one of the council's."""
     governance.one_signer_of_each(scene)
+    _was_noticed(scene)
+
+
+def _was_noticed(scene: Scene) -> None:
+    scene.expect(bool(scene.thief.used), "nothing went through: the drill shows nothing")
+    scene.expect(Alarm.Kind.FOREIGN_ACT in scene.result.alarms, "an officer's lone approval raised no alarm")
 
 
 def d21(scene: Scene) -> None:
@@ -431,12 +439,20 @@ def d12(scene: Scene) -> None:
         "the thief's signature": world.stranger.attest(attested),
         "a made-up signature": secrets.token_bytes(65),
     }
-    for what, signature in signatures.items():
-        row = oracle.insert(operations.issue_sbt(attested, attestor, signature))
+    calls = {what: operations.issue_sbt(attested, attestor, signature) for what, signature in signatures.items()}
+    calls["the thief as attestor"] = operations.issue_sbt(
+        attested, world.stranger.address, world.stranger.attest(attested)
+    )
+    for what, call in calls.items():
+        row = oracle.slip_in(call)
         scene.expect(row.state == State.REFUSED, f"{what}: {row.state}")
-        scene.note(THIEF, "row_refused", what=what, reason=row.error_code)
-    own = oracle.insert(operations.issue_sbt(attested, world.stranger.address, world.stranger.attest(attested)))
-    scene.expect(own.state == State.REFUSED and "NotAttestor" in own.error_code, f"own attestor: {own.error_code}")
+        # Were the business rows forged as well: the contract asks for an officer's signature all the same.
+        on_chain = try_call(world.rpc, oracle.address, call)
+        scene.expect(bool(on_chain), f"{what}: the contract would take it")
+        scene.note(THIEF, "row_refused", what=what, reason=f"{row.error_code}; {on_chain}")
+    scene.expect("NotAttestor" in on_chain, f"own attestor: {on_chain}")
+    scene.detect()
+    scene.expect(Alarm.Kind.UNASKED in scene.result.alarms, "nobody was told of the forged rows")
     _falsify_register(scene)
     scene.expect(gateway().standing(world.stranger.address) == Standing.NONE, "the stranger has an SBT")
 
@@ -485,16 +501,34 @@ def d13(scene: Scene) -> None:
 
 
 def d17(scene: Scene) -> None:
-    """The worker's credentials: whatever the signers' policy lets through, without seeing a key."""
+    """The worker's credentials: whatever the signers' policy lets through, without seeing a key.
+
+    Our own worker signs none of it, and the desk is told by what the thief's own worker leaves on the chain.
+    """
     world = scene.world
-    oracles: list[Key] = [Oracle(world, role) for role in (SignerRole.SBT_ISSUER, SignerRole.TOKEN_AGENT)]
-    for role in (SignerRole.GAS_FUNDER, SignerRole.DEPLOYER):
-        oracles.append(Oracle(world, role))
+    oracles = [Oracle(world, role) for role in HOT_ROLES]
     alice = world.investors[0].signer
     assert alice is not None  # noqa: S101
     oracles.append(Oracle(world, SignerRole.CUSTODY, signer=alice))
-    scene.steal(*oracles)
+    thief = scene.steal(*oracles)
+    # First through our own worker: it is called out before anything is signed. Then one transaction of his own worker.
+    agent = next(each for each in oracles if each.signer.role == SignerRole.TOKEN_AGENT)
+    call = operations.mint(world.token, world.mule.wallet, 1)
+    row = agent.slip_in(call)
+    scene.expect(row.state == State.REFUSED and not row.attempts.exists(), f"our worker signed it: {row.state}")
+    scene.note(THIEF, "row_refused", what=call.function, reason=row.error_code)
+    scene.detect()
+    scene.expect(scene.result.alarms == [Alarm.Kind.UNASKED], f"refused without an alarm: {scene.result.alarms}")
+    scene.expect(thief.attempt(agent, call, phase="first", arguments="mule, 1") == "done", "his own worker did nothing")
+    scene.detect()
+    seen = AlarmEvidence.objects.filter(transaction_hash=thief.sent[-1]).exists()
+    scene.expect(seen, "what the thief's own worker signed in our name raised no alarm")
     scene.theft()
+    slipped_in = {function for oracle in oracles for function in oracle.slipped_in}
+    let_through = {function for oracle in oracles for function in oracle.let_through}
+    scene.expect(bool(slipped_in), "nothing was slipped into the outbox: the drill shows nothing")
+    scene.expect(not let_through, f"our worker signed what nobody asked for: {sorted(let_through)}")
+    scene.expect(Alarm.Kind.UNASKED in scene.result.alarms, "nobody was told of rows that nobody asked for")
 
 
 def d19(scene: Scene) -> None:

@@ -13,7 +13,8 @@ from typing import Final
 
 from django.db import connection, transaction
 
-from chain.drills.world import DAY, World, build, drill_settings
+from chain.drills.world import DAY, PURPOSE, World, build, drill_settings, was_asked
+from chain.errands import asked_meanwhile
 from chain.testing import anvil
 
 BEHIND_SECONDS: Final = 400 * DAY
@@ -31,6 +32,7 @@ def stage(*, plan: str = "drill") -> Iterator[World]:
         with (
             anvil(begins_at=int(time.time()) - BEHIND_SECONDS) as node,
             drill_settings(node, keystore, plan=plan),
+            asked_meanwhile(PURPOSE, was_asked),
             transaction.atomic(),
         ):
             yield build(node)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from django.test.utils import override_settings
 
 from chain import abi, attestation, operations, services
 from chain.drills.keys import Key
+from chain.errands import Errand
 from chain.gateway import gateway
 from chain.models import ChainTransaction, Contract, Signer
 from chain.profiles import profile
@@ -35,6 +36,16 @@ YEAR: Final = 365 * DAY
 PURPOSE: Final = "chain.drill"
 AUTHORISED: Final = 1_000
 _FUNDS: Final = 1_000 * 10**18
+
+
+#: What the honest part of drills asked for, by idempotency key: the business behind rows of PURPOSE. It is the memory of
+#: this process and answers only while a stage stands, so that nothing can be asked in this name anywhere else.
+_asked: dict[str, Call] = {}
+
+
+def was_asked(errands: Sequence[Errand]) -> set[int]:
+    """Which of these the honest part of a drill asked for."""
+    return {errand.row for errand in errands if errand.key in _asked and errand.is_for(_asked[errand.key])}
 
 
 class DrillBroken(Exception):
@@ -72,8 +83,6 @@ class World:
     second_mule: Person
     friend: Person
     stranger: Key
-    #: Rows of the outbox that somebody else slipped in: no business of ours stands behind them.
-    forged: list[int] = field(default_factory=list)
     #: What goes on while officers wait for a delay of their own: thieves do not sleep, and the desk watches.
     meanwhile: Callable[[], None] | None = None
 
@@ -110,12 +119,12 @@ class World:
     def signer(self, role: str) -> Signer:
         return Signer.objects.filter(role=role).order_by("-pk")[0]
 
-    def ask(self, call: Call, signer: Signer, *, key: str = "") -> ChainTransaction:
-        """Put the call into the outbox, as every part of the platform does."""
+    def ask(self, call: Call, signer: Signer) -> ChainTransaction:
+        """Put the call into the outbox and note that we did, as every part of the platform does."""
+        key = f"drill:{secrets.token_hex(12)}"
+        _asked[key] = call
         with transaction.atomic():
-            return services.enqueue(
-                call=call, signer=signer, idempotency_key=key or f"drill:{secrets.token_hex(12)}", purpose=PURPOSE
-            )
+            return services.enqueue(call=call, signer=signer, idempotency_key=key, purpose=PURPOSE)
 
     def sweep(self) -> None:
         """One turn of what beat drives, without the index."""
