@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
+from typing import Final
 
 from django.conf import settings
-from django.db.models import Case, F, Q, QuerySet, Sum, When
+from django.db.models import Case, DecimalField, F, Q, QuerySet, Sum, When
+from django.db.models.functions import TruncDate
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -40,6 +42,7 @@ from chain.types import (
     ChainStatus,
     CollateralBalance,
     CollateralDeposit,
+    DailyChange,
     MovementView,
     Restriction,
     SbtView,
@@ -200,6 +203,26 @@ def movements_for(addresses: Collection[str], *, token: str | None = None, limit
         )
         for row in rows.order_by("-block_number", "-log_id")[:limit]
     ]
+
+
+_WHOLE: Final = DecimalField(max_digits=78, decimal_places=0)
+
+
+def daily_changes_for(addresses: Collection[str], *, zone: tzinfo) -> list[DailyChange]:
+    """What the movements of each day, begun at midnight in `zone`, did to the holdings of these addresses together.
+
+    Oldest first, one row per token and day, added up by the database. One query.
+    """
+    wanted = set(addresses)
+    came = Sum(Case(When(recipient__in=wanted, then=F("units")), default=0, output_field=_WHOLE))
+    went = Sum(Case(When(sender__in=wanted, then=F("units")), default=0, output_field=_WHOLE))
+    rows = (
+        Movement.objects.filter(Q(sender__in=wanted) | Q(recipient__in=wanted), chain_id=settings.CHAIN_ID)
+        .values("token", day=TruncDate("at", tzinfo=zone))
+        .annotate(came=came, went=went)
+        .order_by("day", "token")
+    )
+    return [DailyChange(row["token"], row["day"], int(row["came"]) - int(row["went"])) for row in rows]
 
 
 def token_state(token: str) -> TokenState:

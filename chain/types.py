@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import IntEnum
 
 
@@ -205,6 +205,15 @@ class MovementView:
     at: datetime
     transaction_hash: str
     is_final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DailyChange:
+    """By how much one day changed what some addresses hold of a token together; less than nothing when units left."""
+
+    token: str
+    day: date
+    units: int
 
 
 @dataclass(frozen=True, slots=True)

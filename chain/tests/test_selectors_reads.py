@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.conf import settings
@@ -186,6 +187,24 @@ def test_movements_are_the_newest_first_and_tell_what_is_final(cursor) -> None:
     assert [(view.block_number, view.is_final) for view in views] == [(19, False), (18, True)]
     assert len(selectors.movements_for([address(1)], limit=1)) == 1
     assert selectors.movements_for([address(1)], token=address(9)) == []
+
+
+def test_what_a_day_changed_is_added_up_by_token_in_the_days_of_a_place(cursor, django_assert_num_queries) -> None:
+    first = moved(address(3), address(1), block_number=10)
+    second = moved(address(1), address(4), block_number=11)
+    moved(address(1), address(2), block_number=11)
+    moved(address(5), address(6), block_number=11)
+    # One instant: still the 1st in London, already the 2nd in Tokyo.
+    late = datetime(2027, 1, 1, 15, 30, tzinfo=UTC)
+    Movement.objects.filter(pk=first.pk).update(at=late - timedelta(hours=1))
+    Movement.objects.exclude(pk=first.pk).update(at=late)
+    with django_assert_num_queries(1):
+        changes = selectors.daily_changes_for([address(1), address(2)], zone=ZoneInfo("Asia/Tokyo"))
+    assert [(row.token, row.day, row.units) for row in changes] == [
+        (TOKEN, date(2027, 1, 1), first.units),
+        (TOKEN, date(2027, 1, 2), -second.units),
+    ]
+    assert selectors.daily_changes_for([], zone=UTC) == []
 
 
 def test_a_token_that_was_not_read_yet_has_nothing(db) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from kyc import services
+from kyc import selectors, services
 from kyc.models import Application, Evidence
 from kyc.tests.conftest import pdf
 from portal.testing import use_second_factor
@@ -179,7 +182,6 @@ def test_the_queue_issues_the_same_number_of_queries_however_long_it_is(
 ):
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
-    from django.utils import timezone
 
     sign_in(client, reviewer)
     client.get(reverse("kyc:queue"))
@@ -197,6 +199,41 @@ def test_the_queue_issues_the_same_number_of_queries_however_long_it_is(
     assert len(many) == len(few)
 
 
+def waiting(user_model, *ages_in_hours: float) -> None:
+    now = timezone.now()
+    users = user_model.objects.bulk_create(
+        user_model(email=f"w{number}@example.jp") for number in range(len(ages_in_hours))
+    )
+    Application.objects.bulk_create(
+        Application(user=user, kind="individual", state="submitted", submitted_at=now - timedelta(hours=age))
+        for user, age in zip(users, ages_in_hours, strict=True)
+    )
+
+
+def test_the_ages_of_the_queue_are_counted_and_the_oldest_is_named(db, django_user_model):
+    waiting(django_user_model, 1, 23, 25, 71, 73, 167, 169, 1_000)
+    ages = selectors.queue_ages()
+    assert ages.counts == (2, 2, 2, 2)
+    assert ages.oldest == Application.objects.order_by("submitted_at").first().submitted_at
+
+
+def test_ages_are_counted_to_the_cap_only_and_the_page_says_so(
+    client, reviewer, django_user_model, django_assert_num_queries
+):
+    waiting(django_user_model, *[200] * (selectors.COUNT_CAP + 5), 1)
+    with django_assert_num_queries(5):
+        assert selectors.queue_ages().counts == (1, 0, 0, selectors.COUNT_CAP + 1)
+    page = sign_in(client, reviewer).get(reverse("kyc:queue")).content.decode()
+    assert "Counted to 1000 each; there are more." in page
+    assert page.count("chart-bar-0") == 2 * 4
+
+
+def test_an_empty_queue_says_so_and_draws_nothing(client, reviewer):
+    page = sign_in(client, reviewer).get(reverse("kyc:queue")).content.decode()
+    assert "No application waits." in page
+    assert "<rect" not in page
+
+
 def test_the_queue_finds_by_kana_and_by_number(client, reviewer, submitted):
     sign_in(client, reviewer)
     for search in ("あおき", "aoki", submitted.reference, "hanako@", "青木"):
@@ -204,3 +241,33 @@ def test_the_queue_finds_by_kana_and_by_number(client, reviewer, submitted):
         assert submitted.reference in page, search
     page = client.get(reverse("kyc:queue"), {"search": "nobody", "state": "all"}).content.decode()
     assert submitted.reference not in page
+
+
+def test_a_search_of_lists_shows_its_progress_until_it_is_done(client, reviewer, submitted):
+    """Only the part that tells of the runs is asked for again: what an officer types beside it stays."""
+    sign_in(client, reviewer)
+    runs = submitted.screening_runs.filter(round=submitted.round)
+    assert runs.exists()
+    path = reverse("kyc:case", args=[submitted.pk])
+    runs.update(state="pending")
+    page = client.get(path).content.decode()
+    assert f'hx-get="{path}?searching=1" hx-trigger="every 3s"' in page
+    assert "the search goes on" in page
+    runs.update(state="done")
+    done = client.get(path, {"searching": "1"}).content.decode()
+    assert 'hx-trigger="every 3s"' not in done
+    assert "The search is done" in done
+    assert "The search is done" not in client.get(path).content.decode()
+
+
+def test_the_applicant_s_page_stops_asking_when_nothing_moves_by_itself(client, investor, draft):
+    sign_in(client, investor)
+    path = reverse("kyc:status")
+    Application.objects.filter(pk=draft.pk).update(state="submitted", submitted_at=timezone.now())
+    moving = client.get(path, headers={"HX-Request": "true"})
+    assert moving.status_code == 200
+    assert 'hx-trigger="every 2s"' in moving.content.decode()
+    Application.objects.filter(pk=draft.pk).update(state="rejected")
+    still = client.get(path, headers={"HX-Request": "true"})
+    assert still.status_code == 286
+    assert "hx-trigger" not in still.content.decode()

@@ -28,7 +28,7 @@ from kyc.forms import (
     RenewForm,
     SignatureForm,
 )
-from kyc.models import Application, AttestationRecord, Evidence, OfficerKey, ScreeningHit
+from kyc.models import Application, AttestationRecord, Evidence, OfficerKey, ScreeningHit, ScreeningRun
 from kyc.progress import latest_step
 from kyc.selectors import COUNT_CAP, QueueFilter
 from kyc.services.attestations import as_attestation
@@ -63,7 +63,12 @@ def case_queue(request: HttpRequest) -> HttpResponse:
     )
     page = selectors.queue(filters=filters, officer=_officer(request), after=request.GET.get("after", ""))
     counts = selectors.queue_counts()
+    ages = selectors.queue_ages()
     context = {
+        "ages": list(zip(_age_labels(), (min(count, COUNT_CAP) for count in ages.counts), strict=True)),
+        "age_names": [_("Applications")],
+        "age_cap": COUNT_CAP if max(ages.counts) > COUNT_CAP else 0,
+        "oldest": ages.oldest,
         "form": form,
         "page": page,
         "counts": [
@@ -74,6 +79,10 @@ def case_queue(request: HttpRequest) -> HttpResponse:
         "chosen_state": filters.state,
     }
     return render(request, "kyc/case_queue.html", context)
+
+
+def _age_labels() -> list[str]:
+    return [_("< 1 day"), _("1–3 days"), _("3–7 days"), _("> 7 days")]
 
 
 @require_safe
@@ -104,8 +113,13 @@ def _case_page(
 ) -> HttpResponse:
     officer = _officer(request)
     step = latest_step(application)
+    runs = list(application.screening_runs.filter(round=application.round))
+    is_searching = any(run.state == ScreeningRun.State.PENDING for run in runs)
     context = {
         "application": application,
+        "is_searching": is_searching,
+        # The part that asked again by itself while lists were searched, and now need not any more.
+        "was_searching": "searching" in request.GET and not is_searching,
         "pages": [
             (section, selectors.answers_of(application, section))
             for section in sections.sections_of(application)
@@ -113,7 +127,7 @@ def _case_page(
         ],
         "owners": application.owners.all(),
         "evidence": application.evidence.exclude(state=Evidence.State.DELETED),
-        "runs": application.screening_runs.filter(round=application.round),
+        "runs": runs,
         "hits": _hits(application, officer),
         "decisions": application.decisions.select_related("officer", "evidence"),
         "history": AuditEntry.objects.filter(subject_type="kyc.application", subject_id=str(application.pk))[:30],

@@ -167,3 +167,26 @@ def test_the_borrower_and_the_desk_open_the_contract_as_a_pdf(loan: Loan, settin
         assert answer.content.startswith(b"%PDF-")
         assert loan.reference in answer["Content-Disposition"]
     assert sign_in(borrower(9)).get(url("document", contract.pk)).status_code == 404
+
+
+def test_a_loan_looks_again_by_itself_until_it_has_ended(loan: Loan) -> None:
+    browser = sign_in(loan.borrower, fresh=True)
+    page = browser.get(url("loan-status", loan.pk)).content.decode()
+    assert f"?state={loan.state}" in page
+    assert "every 5s" in page
+    Loan.objects.filter(pk=loan.pk).update(state=Loan.State.REPAID)
+    assert "hx-trigger" not in browser.get(url("loan-status", loan.pk)).content.decode()
+
+
+def test_a_loan_that_went_on_shows_its_page_anew(loan: Loan) -> None:
+    """Its buttons and lists belong to another state."""
+    browser = sign_in(loan.borrower, fresh=True)
+    same = browser.get(url("loan-status", loan.pk), {"state": loan.state})
+    assert "HX-Redirect" not in same
+    gone_on = browser.get(url("loan-status", loan.pk), {"state": Loan.State.APPROVED})
+    assert gone_on["HX-Redirect"] == url("loan", loan.pk)
+
+
+def test_the_state_of_a_loan_comes_before_all_else(loan: Loan) -> None:
+    page = sign_in(loan.borrower, fresh=True).get(url("loan", loan.pk)).content.decode()
+    assert page.index('id="loan-status"') < page.index('class="record-main')

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -77,7 +78,12 @@ def loan_detail(request: HttpRequest, loan_id: int) -> HttpResponse:
 @signed_in
 def loan_status(request: HttpRequest, loan_id: int) -> HttpResponse:
     """The part of the page that asks again by itself: state, coverage, steps."""
-    return render(request, "lending/loan_status.html", _context(_own(request, loan_id)))
+    loan = _own(request, loan_id)
+    response = render(request, "lending/loan_status.html", _context(loan))
+    if loan.state != request.GET.get("state", loan.state):
+        # The buttons and lists of the page no longer fit: show it anew.
+        response.headers["HX-Redirect"] = reverse("lending:loan", args=[loan.pk])
+    return response
 
 
 def _context(loan: Loan) -> dict[str, Any]:

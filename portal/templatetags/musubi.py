@@ -147,8 +147,12 @@ def day(value: Any) -> SafeString:
         value = timezone.localtime(value).date()
     if not isinstance(value, date):
         return format_html('<span class="muted">{}</span>', "—")
-    text = _japanese_date(value) if _is_japanese() else f"{value.day} {_month(value)} {value.year}"
-    return format_html('<time class="num" datetime="{}">{}</time>', value.isoformat(), text)
+    return format_html('<time class="num" datetime="{}">{}</time>', value.isoformat(), day_text(value))
+
+
+def day_text(value: date) -> str:
+    """A date as `day` writes it, without markup: beneath a chart, in a label."""
+    return _japanese_date(value) if _is_japanese() else f"{value.day} {_month(value)} {value.year}"
 
 
 @register.filter
@@ -308,9 +312,39 @@ def percent(value: Any) -> str:
 
 
 @register.simple_tag
-def chart_drawing(data: Any, marks: Any = (), bars: Any = "") -> dict[str, Any]:
-    """Where the parts of the chart of `data` stand; empty when there is too little to draw."""
-    return charts.draw(list(data or ()), marks=list(marks or ()), bars=bool(bars))
+def chart_drawings(
+    data: Any, marks: Any = (), bars: Any = "", divide: Any = 1, currency: str = ""
+) -> list[dict[str, Any]]:
+    """Where the parts of the chart of `data` stand, once for each canvas; none when there is too little to draw.
+
+    Of a `currency` the axis is in millions from ten million on, and the first drawing's `unit` says so.
+    """
+    rows, levels = list(data or ()), list(marks or ())
+    unit = ""
+    if currency:
+        highest = max((abs(charts.number(value)) for row in rows for value in row[1:]), default=Decimal(0))
+        divide, unit = _money_axis(highest, currency)
+    drawn = [
+        charts.draw(rows, canvas=canvas, marks=levels, bars=bool(bars), divide=int(divide or 1))
+        for canvas in charts.CANVASES
+    ]
+    return [drawing | {"unit": unit} for drawing in drawn if drawing]
+
+
+def _money_axis(highest: Decimal, currency: str) -> tuple[int, str]:
+    """By how much figures of this size are divided on an axis, and what the axis then counts."""
+    if highest < 10_000_000:
+        return 1, {"JPY": gettext("yen"), "USD": gettext("US dollars")}[currency]
+    return 1_000_000, {"JPY": gettext("million yen"), "USD": gettext("million US dollars")}[currency]
+
+
+@register.simple_tag
+def chart_figure(value: Any, currency: str = "", divide: Any = 1) -> str:
+    """A figure of the table behind a chart: whole and grouped, with its currency if it has one."""
+    if currency:
+        return amount(value, currency)
+    shown = charts.number(value) / int(divide or 1)
+    return f"{shown.normalize():,f}"
 
 
 @register.filter

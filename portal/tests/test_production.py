@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+from django.conf import settings
 
 
 def in_production(*names: str) -> list[str]:
@@ -34,3 +37,12 @@ def test_production_speaks_https_only_and_its_cookies_and_files_stay_what_they_a
     (seconds,) = in_production("SECURE_HSTS_SECONDS")
     assert int(seconds) >= 31_536_000
     assert in_production("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME") == ["__Host-sessionid", "__Host-csrftoken"]
+
+
+def test_uploads_lie_outside_everything_the_site_serves_as_files() -> None:
+    """They leave only through views that check the reader and send them as attachments or without an origin (sandbox)."""
+    private, static, media_root, media_url = in_production("PRIVATE_ROOT", "STATIC_ROOT", "MEDIA_ROOT", "MEDIA_URL")
+    assert (media_root, media_url) == ("", "/")
+    served = [Path(static), *(Path(folder) for folder in settings.STATICFILES_DIRS)]
+    assert served
+    assert not any(Path(private).is_relative_to(folder) or folder.is_relative_to(private) for folder in served)

@@ -85,6 +85,8 @@ def sample_context() -> dict[str, Any]:
         "chart_marks": [200, 150, 120],
         "chart_two": [("6/1", 212, 180), ("6/2", 208, 195), ("6/3", 190, 201)],
         "chart_names": ["BTC", "ETH"],
+        "chart_money": [("2027/5/31", 4_000, 0), ("2027/11/30", 4_000, 1_000_000)],
+        "chart_money_names": [_("Interest"), _("Redemption")],
         "chart_none": [],
         "icon_names": sorted(ICONS),
         "tones": ["neutral", "info", "good", "warn", "bad"],

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -109,6 +110,34 @@ class Person:
     def open(self, path: str) -> Page:
         self.page.goto(path if path.startswith("http") else self.address + path, wait_until="load")
         return self.page
+
+
+class Traffic:
+    """What the pages of a tab fetch, every page as if opened for the first time: nothing comes from the cache."""
+
+    def __init__(self, person: Person) -> None:
+        self._own = urlsplit(person.address).netloc
+        self._fetched = 0
+        self._foreign: set[str] = set()
+        session = person.context.new_cdp_session(person.page)
+        session.on("Network.requestWillBeSent", self._asked)
+        session.on("Network.loadingFinished", self._came)
+        session.send("Network.enable")
+        session.send("Network.setCacheDisabled", {"cacheDisabled": True})
+
+    def _asked(self, event: dict[str, Any]) -> None:
+        address = urlsplit(event["request"]["url"])
+        if address.scheme in ("http", "https", "ws", "wss") and address.netloc != self._own:
+            self._foreign.add(event["request"]["url"])
+
+    def _came(self, event: dict[str, Any]) -> None:
+        self._fetched += int(event["encodedDataLength"])
+
+    def take(self) -> tuple[int, set[str]]:
+        """Bytes as they came over the line, headers included, and addresses elsewhere, since the last time."""
+        taken = (self._fetched, self._foreign)
+        self._fetched, self._foreign = 0, set()
+        return taken
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 from babel.messages.pofile import read_po
 
 from portal.demo.layout import ROOT
-from tests.journeys.conftest import Person, serious_faults
+from tests.journeys.conftest import Person, Traffic, serious_faults
 
 pytestmark = pytest.mark.browser
 
@@ -19,6 +19,8 @@ ROLES = ["", "investor_a", "investor_c", "thief", "officer_1", "issuer_1", "loan
 #: Pages of one kind differ by number only; a few of each are enough.
 _PER_KIND = 2
 _LIMIT = 90
+#: Bytes that a page may transfer, compressed, when nothing of it is known yet.
+_HEAVIEST = 200_000
 #: Not pages: they end the session or hand out a file. The back office is Django's own and is opened separately.
 _NOT_FOLLOWED = re.compile(
     r"/accounts/logout|/language/|/admin/|\.(pdf|csv|svg|png|jpg|json)$|/export|/download|/original|/documents/\d+/"
@@ -115,17 +117,53 @@ def test_no_link_is_dead_no_error_is_raw_and_no_sentence_is_english_for_a_japane
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role or "visitor")
-def test_every_page_fits_a_phone_and_has_no_serious_accessibility_fault(
-    role: str, at_browser: Callable[..., Person], axe: str
+def test_every_page_fits_a_phone_is_light_and_has_no_serious_accessibility_fault(
+    role: str, at_browser: Callable[..., Person], axe: str, record_property: Callable[[str, object], None]
 ) -> None:
     person = at_browser(role, language="en", phone=True)
+    traffic = Traffic(person)
     wrong: list[str] = []
+    weights: dict[str, int] = {}
 
     def look(path: str) -> None:
         width = person.page.evaluate("document.documentElement.scrollWidth")
         if width > 361:
             wrong.append(f"{path}: {width} px wide on a phone")
         wrong.extend(f"{path}: {fault}" for fault in serious_faults(person, axe))
+        weights[path], elsewhere = traffic.take()
+        if weights[path] > _HEAVIEST:
+            wrong.append(f"{path}: {weights[path]:,} bytes on first load")
+        wrong.extend(f"{path}: asks {address}" for address in elsewhere)
 
     crawl(person, look)
+    heaviest = max(weights, key=lambda path: weights[path])
+    record_property("heaviest page", f"{heaviest} {weights[heaviest]:,} bytes")
+    # Script, style and page were all counted: less would mean that nothing was.
+    assert min(weights.values()) > 20_000
     assert not wrong + person.observed.problems, "\n".join(sorted(set(wrong + person.observed.problems)))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_the_chosen_colours_are_there_from_the_first_byte_and_can_be_used_by_everybody(
+    theme: str, language: str, at_browser: Callable[..., Person], axe: str
+) -> None:
+    """The device asks for the other colours throughout; what was typed into a form stays."""
+    person = at_browser(language=language, scheme="dark" if theme == "light" else "light")
+    page = person.open("/accounts/login/")
+    page.locator("[name=login]").fill("somebody@example.com")
+    button = page.locator(f"button[name=theme][value={theme}]")
+    button.focus()
+    page.keyboard.press("Enter")
+    page.locator(f"html[data-theme={theme}]").wait_for(state="attached")
+    assert button.get_attribute("aria-pressed") == "true"
+    assert page.locator("[name=login]").input_value() == "somebody@example.com"
+    wrong: list[str] = []
+    for path in ("/", "/styleguide/", "/accounts/login/"):
+        answer = page.goto(person.address + path)
+        assert answer is not None
+        assert f'data-theme="{theme}"' in answer.text()
+        shown = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert shown == {"light": "rgb(247, 248, 250)", "dark": "rgb(16, 19, 24)"}[theme]
+        wrong.extend(f"{path}: {fault}" for fault in serious_faults(person, axe))
+    assert not wrong + person.observed.problems, "\n".join(wrong + person.observed.problems)

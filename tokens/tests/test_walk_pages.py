@@ -187,3 +187,27 @@ def test_the_address_book_keeps_names_and_refuses_one_s_own_wallet(holding, sign
     assert holding.alice.address_book.count() == 1
     browser.post(url("address-remove", entry.pk))
     assert holding.alice.address_book.count() == 0
+
+
+def test_who_subscribed_sees_by_themselves_how_the_issuer_goes_on(world, signed_in):
+    """Slowly while people act, faster on the chain, not at all when it is final (the walk above)."""
+    subscription = services.invite_investor(security_id=world.security.pk, investor=world.alice, actor=world.issuer)
+    browser = signed_in(world.alice)
+    status = url("subscription-status", subscription.pk)
+    assert b"hx-trigger" not in browser.get(status).content
+    services.subscribe(
+        subscription_id=subscription.pk, actor=world.alice, units=5, acknowledgements=services.ACKNOWLEDGEMENTS
+    )
+    assert b'hx-trigger="every 10s"' in browser.get(status).content
+    services.withdraw_subscription(subscription_id=subscription.pk, actor=world.alice)
+    assert b"hx-trigger" not in browser.get(status).content
+
+
+def test_an_asked_admission_is_looked_at_again_until_it_is_decided(world, signed_in):
+    browser = signed_in(world.bob)
+    request = services.request_admission(security_id=world.security.pk, actor=world.bob)
+    assert b'hx-trigger="every 3s"' in browser.get(url("receive")).content
+    services.decline_admission(request_id=request.pk, actor=world.issuer, reason="Not this time.")
+    page = browser.get(url("receive")).content
+    assert b"Not this time." in page
+    assert b"hx-trigger" not in page

@@ -12,6 +12,7 @@ from kyc.selectors import primary_wallet, wallet_by_address
 from portal.access import signed_in, value_action
 from portal.exceptions import DomainError
 from tokens import selectors, services
+from tokens.cash_flow import cash_flow
 from tokens.forms import ReceiveForm, SubscribeForm
 from tokens.models import AdmissionRequest, Recovery, Security, SecurityDocument, Solicitation, Subscription
 from tokens.services.guards import looks_after_securities
@@ -26,6 +27,7 @@ def holdings(request: HttpRequest) -> HttpResponse:
     user = person(request)
     context = {
         "portfolio": selectors.portfolio_for(user),
+        "over_time": selectors.portfolio_over_time(user),
         "history": selectors.history_for(user, limit=10),
         "status": chain_status(),
         "offers": selectors.securities_offered_to(user),
@@ -45,9 +47,12 @@ def holdings_file(request: HttpRequest) -> HttpResponse:
 def holding_detail(request: HttpRequest, security_id: int) -> HttpResponse:
     user = person(request)
     security = _security_of(request, security_id)
+    holdings = [row for row in selectors.holdings_for(user) if row.security.pk == security.pk]
+    units = sum(row.units for row in holdings)
     context = {
         "security": security,
-        "holdings": [row for row in selectors.holdings_for(user) if row.security.pk == security.pk],
+        "holdings": holdings,
+        "flows": cash_flow(security, units) if units else [],
         "history": selectors.history_for(user, security=security, limit=100),
         "documents": security.documents.all(),
         "status": chain_status(),
@@ -176,6 +181,8 @@ def _subscription_of(request: HttpRequest, subscription_id: int) -> Subscription
 
 def _subscription_context(subscription: Subscription) -> dict[str, object]:
     states = Subscription.State
+    # The issuer goes on: days may pass, but whoever looks on sees it happen.
+    waits = (states.SUBSCRIBED, states.PAID, states.ALLOCATED)
     paid = paid_so_far(subscription)
     return {
         "subscription": subscription,
@@ -186,7 +193,8 @@ def _subscription_context(subscription: Subscription) -> dict[str, object]:
         "missing": subscription.due - paid,
         "allocated_value": subscription.security.value_of(subscription.allocated_units),
         "timeline": transaction_timeline(subscription.mint) if subscription.mint else [],
-        "is_live": subscription.state in (states.ISSUING, states.IN_BLOCK),
+        "is_live": subscription.state in (states.ISSUING, states.IN_BLOCK, *waits),
+        "look_again": "10s" if subscription.state in waits else "2s",
     }
 
 

@@ -19,6 +19,7 @@ from portal.exceptions import DomainError
 from portal.idempotency import acts_once
 from portal.models import Role, User
 from tokens import selectors, services
+from tokens.cash_flow import cash_flow
 from tokens.forms import (
     AllocateForm,
     DocumentForm,
@@ -110,6 +111,7 @@ def _security_context(request: HttpRequest, security: Security) -> dict[str, Any
         "security": security,
         "chain_state": token_state(security.token) if security.token else None,
         "status": chain_status(),
+        "flows": cash_flow(security, security.authorised_units),
         "documents": security.documents.all(),
         "document_form": DocumentForm(),
         "reason_form": ReasonForm(),
@@ -256,6 +258,8 @@ def _placement_context(request: HttpRequest, security: Security) -> dict[str, An
     return {
         "security": security,
         "board": board,
+        "target": [security.authorised_units],
+        "unit_size": 10**security.decimals,
         "status": chain_status(),
         "invite_form": InviteForm(people=_invitable(request, invited)),
         "search": request.GET.get("search", ""),
