@@ -126,7 +126,7 @@ class VerdictWords(NamedTuple):
 
 VERDICTS: Mapping[str, VerdictWords] = {
     Verdict.EQUAL: VerdictWords(_("Same as our build"), "good"),
-    Verdict.LIBRARY: VerdictWords(_("Same as OpenZeppelin's contract, built by us"), "good"),
+    Verdict.LIBRARY: VerdictWords(_("Same as OpenZeppelin's, built by us"), "good"),
     Verdict.RELEASE: VerdictWords(_("Same as the authors' release"), "good"),
     Verdict.PROXY: VerdictWords(_("The authors' proxy; runs the Safe's code"), "good"),
     Verdict.DIFFERS: VerdictWords(_("Not the same code"), "bad"),
