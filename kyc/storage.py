@@ -13,10 +13,10 @@ import io
 import os
 import secrets
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import filetype
 import pypdf
@@ -25,13 +25,17 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 from PIL import Image
 from pypdf.errors import PyPdfError
 
 from kyc.exceptions import EvidenceUnreadable, FileRefused
+from portal.registry import Registry
 
 ACCEPTED: Final = {"image/jpeg": "JPEG", "image/png": "PNG", "application/pdf": "PDF"}
+#: Rows of the other apps whose files are sealed here (`wrapped_key`, `key_id`): their keys are rotated with ours.
+sealed_rows: Registry[Callable[[], QuerySet[Any]]] = Registry()
 _MAX_PIXELS: Final = 60_000_000  # a page scanned at 600 dpi is 35 million; more is a decompression bomb
 _NONCE_BYTES: Final = 12
 

@@ -61,6 +61,19 @@ KINDS: Final = (
     ),
     _kind("charged", _("A charge was added to your loan"), _("Why: %(reason)s"), _LOAN, _AMOUNT, tone="warn"),
     _kind(
+        "maturity_near",
+        _("Your loan is due soon"),
+        _(
+            "Repay it by the due day, or ask for a renewal on the loan’s page. After that day the late rate is charged on what is owed."
+        ),
+        _LOAN,
+        (_("Due"), "due"),
+        (_("Owed today"), "amount"),
+        security=True,
+        tone="warn",
+        page="lending:loans",
+    ),
+    _kind(
         "renewed",
         _("Your loan was renewed"),
         _("Your loan goes on for another term."),

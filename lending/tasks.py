@@ -11,6 +11,7 @@ from lending.services import (
     collateral,
     deliveries,
     documents,
+    maturity,
     monitoring,
     prices,
     proofs,
@@ -80,6 +81,12 @@ def act_on_breaches_task() -> None:
 def accrue_interest_task() -> None:
     """Charge the book up to yesterday; days that were missed come with it."""
     accrual.accrue_book()
+
+
+@shared_task
+def remind_of_maturity_task() -> None:
+    """Tell borrowers that their loan is due soon."""
+    maturity.remind_of_maturity()
 
 
 @shared_task

@@ -8,8 +8,9 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from chain.registry import incident_meanings, visibility
+from kyc.storage import sealed_rows
 from lending.incidents import MEANINGS
-from lending.models import Loan, MarginCall, Withdrawal
+from lending.models import IncomeEvidence, Loan, LoanDocument, MarginCall, Withdrawal
 from lending.selectors import book, collateral, credit, proofs
 from portal.models import Role, User
 from portal.registry import INVESTOR, VISITOR, MenuItem, NextStep, PublicPart, menu_items, next_steps, public_parts
@@ -36,11 +37,14 @@ MENU = (
 
 
 def connect() -> None:
-    """Register the menu, what a borrower should do next, what incidents mean, and who may see transactions of collateral."""
+    """Register the menu, what a borrower should do next, what incidents mean, which files are sealed, and who may see
+    transactions of collateral."""
     for item in MENU:
         menu_items.register(item)
     next_steps.register(borrower_steps)
     incident_meanings.register(MEANINGS)
+    for sealed in (LoanDocument, IncomeEvidence):
+        sealed_rows.register(sealed.objects.all)
     public_parts.register(PublicPart("lending/public_part.html", proofs.public_part, order=40))
     visibility.register("lending.withdrawal", _sees_withdrawal)
     visibility.register("lending.loan", _sees_loan)

@@ -22,3 +22,19 @@ def forget_old_forms_task() -> int:
 def send_notices_task() -> int:
     """Send the e-mails that wait."""
     return send_notices()
+
+
+@shared_task
+def demo_move_collateral_task() -> int:
+    """In a demonstration only: the simulated custodian and exchange do their part of deliveries."""
+    from portal.demo import outside
+
+    return outside.move_collateral()
+
+
+@shared_task
+def demo_feeds_task() -> None:
+    """In a demonstration only: the simulated price feeds say their price again."""
+    from portal.demo import outside
+
+    outside.keep_feeds_fresh()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -206,15 +208,19 @@ def open_evidence(*, evidence_id: int, reader: User) -> OpenedEvidence:
 
 
 def rotate_evidence_keys(*, limit: int = 1000) -> int:
-    """Wrap data keys that an older key wrapped with the newest one; number changed. Call until it answers 0."""
-    changed = 0
+    """Wrap data keys that an older key wrapped with the newest one, ours and those of the other apps
+    (`storage.sealed_rows`); number changed. Call until it answers 0: before that an older key must not be dropped."""
+    ours = Evidence.objects.exclude(state=State.DELETED)
+    return sum(_rotate(rows, limit) for rows in (ours, *(sealed() for sealed in storage.sealed_rows)))
+
+
+def _rotate(rows: QuerySet[Any], limit: int) -> int:
     newest = storage.newest_key_id()
-    older = Evidence.objects.exclude(key_id=newest).exclude(state=State.DELETED).order_by("pk")
-    for pk in older.values_list("pk", flat=True)[:limit]:
+    changed = 0
+    for pk in rows.exclude(key_id=newest).order_by("pk").values_list("pk", flat=True)[:limit]:
         with transaction.atomic():
-            evidence = Evidence.objects.select_for_update().get(pk=pk)
-            evidence.wrapped_key = storage.rewrap(bytes(evidence.wrapped_key))
-            evidence.key_id = newest
-            evidence.save(update_fields=["wrapped_key", "key_id"])
+            row = rows.model._default_manager.select_for_update().get(pk=pk)
+            row.wrapped_key, row.key_id = storage.rewrap(bytes(row.wrapped_key)), newest
+            row.save(update_fields=["wrapped_key", "key_id"])
         changed += 1
     return changed

@@ -62,6 +62,7 @@ class DepositAddress(models.Model):
 class Deposit(models.Model):
     """One output that pays an address of ours. Only `CREDITED` is in the ledger and counts.
 
+    What was at the exchange for a sale and comes back (`CAME_BACK`) never left the books, so it is not counted again.
     `units` are base units of the asset; of something else (`label` names it) whatever its own unit is.
     """
 
@@ -72,13 +73,15 @@ class Deposit(models.Model):
         CREDITED = "credited", _("Counted")
         HELD = "held", _("Held")
         RETURNED = "returned", _("Sent back")
+        CAME_BACK = "came_back", _("Back from the exchange, counted already")
         ORPHANED = "orphaned", _("Undone by the network")
 
     TRANSITIONS: ClassVar[dict[str, set[str]]] = {
         State.SEEN: {State.CONFIRMED, State.ORPHANED},
         State.CONFIRMED: {State.SCREENED, State.HELD, State.SEEN, State.ORPHANED},
-        State.SCREENED: {State.CREDITED, State.HELD, State.SEEN, State.ORPHANED},
+        State.SCREENED: {State.CREDITED, State.CAME_BACK, State.HELD, State.SEEN, State.ORPHANED},
         State.CREDITED: {State.ORPHANED},
+        State.CAME_BACK: {State.ORPHANED},
         State.HELD: {State.SCREENED, State.RETURNED, State.ORPHANED},
         State.RETURNED: set(),
         # What a reorganisation undid may come back in another block.
@@ -150,7 +153,7 @@ class Deposit(models.Model):
             models.Index(fields=["state", "id"], name="lending_deposit_state"),
             models.Index(
                 fields=["block_height"],
-                condition=Q(is_settled=False, state__in=["credited", "held"]),
+                condition=Q(is_settled=False, state__in=["credited", "came_back", "held"]),
                 name="lending_deposit_unsettled",
             ),
         ]

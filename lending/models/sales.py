@@ -122,7 +122,8 @@ class Delivery(models.Model):
         State.REQUESTED: {State.SENT, State.ARRIVED, State.FAILED},
         State.SENT: {State.ARRIVED, State.FAILED},
         State.ARRIVED: set(),
-        State.FAILED: set(),
+        # The vault may have sent what was given up.
+        State.FAILED: {State.ARRIVED},
     }
 
     sale = models.ForeignKey(Sale, on_delete=models.PROTECT, related_name="deliveries")
@@ -142,6 +143,11 @@ class Delivery(models.Model):
         help_text="of ether: the last call asked of the vault",
     )
     block_height = models.BigIntegerField(null=True, blank=True, help_text="of bitcoin: where it was last seen")
+    psbt = models.TextField(blank=True, help_text="of bitcoin: the transaction to sign")
+    coins = models.JSONField(default=list, help_text="of bitcoin: what it spends")
+    change_address = models.ForeignKey(
+        "lending.DepositAddress", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
     problem = models.CharField(max_length=200, blank=True)
     requested_at = models.DateTimeField()
     sent_at = models.DateTimeField(null=True, blank=True)

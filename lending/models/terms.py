@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, overload
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -42,6 +43,10 @@ def MoneyField(verbose_name: Any, **options: Any) -> models.DecimalField[Decimal
 def MoneyField(verbose_name: Any, **options: Any) -> Any:  # noqa: N802
     """An amount of the row's currency: up to 18 digits and cents; yen are whole."""
     return models.DecimalField(verbose_name, max_digits=20, decimal_places=2, **options)
+
+
+def default_maturity_notice_days() -> list[int]:
+    return [30, 7, 1]
 
 
 class ProductTerms(models.Model):
@@ -93,6 +98,13 @@ class ProductTerms(models.Model):
     call_cure_bps = models.PositiveIntegerField(_("a call is cured at coverage of"), default=17_500)
     call_cured_by_price = models.BooleanField(
         _("a price cures a call"), default=True, help_text=_("If not, only what the borrower does counts.")
+    )
+    maturity_notice_days = ArrayField(
+        models.PositiveSmallIntegerField(),
+        verbose_name=_("days before the due day on which the borrower is reminded"),
+        default=default_maturity_notice_days,
+        help_text=_("Each reminder is given once. Empty: none."),
+        blank=True,
     )
     call_deadline_hours = models.PositiveIntegerField(_("hours to answer a call"))
 

@@ -14,6 +14,8 @@ EXCHANGES: Final = {
     "kraken": (Pair.BTC_JPY, Pair.ETH_JPY, Pair.BTC_USD, Pair.ETH_USD, Pair.USD_JPY),
     "bitstamp": (Pair.BTC_USD, Pair.ETH_USD),
 }
+#: Chainlink's feeds of these pairs say their price at the latest after an hour.
+FEED_MAX_AGE_SECONDS: Final = 4_000
 #: Currencies are asked of one exchange only, so one answer is enough; it values nothing and only contradicts.
 _QUORUM: Final = {Pair.USD_JPY: 1}
 
@@ -38,5 +40,8 @@ def ensure_feeds(addresses: dict[str, str]) -> None:
     for pair, address in addresses.items():
         if pair in Pair.values:
             PriceSource.objects.get_or_create(
-                pair=pair, kind=PriceSource.Kind.FEED, feed_address=address, defaults={"max_age_seconds": 4_000}
+                pair=pair,
+                kind=PriceSource.Kind.FEED,
+                feed_address=address,
+                defaults={"max_age_seconds": FEED_MAX_AGE_SECONDS},
             )

@@ -9,12 +9,13 @@ from typing import Any, Final
 
 from django.core.paginator import Page, Paginator
 from django.db import connection
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.utils import timezone
 
 from lending import coverage
 from lending.models import (
     Delivery,
+    DepositAddress,
     Draw,
     Loan,
     MarginCall,
@@ -223,13 +224,17 @@ def sales_running() -> QuerySet[Sale]:
 
 
 def deliveries_open() -> QuerySet[Delivery]:
-    """Collateral on its way to or from the exchange, and what failed and was not asked for again."""
+    """Collateral on its way to or from the exchange, and what failed and was not asked for again. `home`: where it comes back to."""
     later = Delivery.objects.filter(
         sale=OuterRef("sale"), asset=OuterRef("asset"), direction=OuterRef("direction"), pk__gt=OuterRef("pk")
     )
-    failed = Q(state=Delivery.State.FAILED, sale__state__in=Sale.RUNNING) & ~Exists(later)
+    wanted = Q(sale__state__in=Sale.RUNNING) | Q(direction=Delivery.Direction.BACK)
+    failed = Q(state=Delivery.State.FAILED) & wanted & ~Exists(later)
     rows = Delivery.objects.filter(Q(state__in=[Delivery.State.REQUESTED, Delivery.State.SENT]) | failed)
-    return rows.select_related("sale__loan").order_by("id")
+    home = DepositAddress.objects.filter(
+        loan=OuterRef("sale__loan"), asset=OuterRef("asset"), purpose=DepositAddress.Purpose.DEPOSIT
+    )
+    return rows.annotate(home=Subquery(home.values("address")[:1])).select_related("sale__loan").order_by("id")
 
 
 def loans_to_approve() -> QuerySet[Loan]:

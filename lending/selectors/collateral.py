@@ -13,12 +13,14 @@ from lending.coverage import BPS, Prices
 from lending.models import (
     Account,
     Asset,
+    Delivery,
     Deposit,
     DepositAddress,
     Loan,
     Position,
     Posting,
     ReturnAddress,
+    SaleOrder,
     Withdrawal,
 )
 from lending.money import ASSET_DIGITS, EXACT, from_minor
@@ -125,6 +127,17 @@ def promised_units(loan: Loan, asset: str, *, but: int | None = None) -> int:
     if but is not None:
         rows = rows.exclude(pk=but)
     return int(rows.aggregate(total=Sum("units"))["total"] or 0)
+
+
+def away_units(loan: Loan, asset: str) -> int:
+    """Counted units that are not in custody: on their way to the exchange, there, or on their way back."""
+    state, rows = Delivery.State, Delivery.objects.filter(sale__loan=loan, asset=asset)
+    gone = rows.filter(direction=Delivery.Direction.OUT).exclude(state=state.FAILED)
+    back = rows.filter(direction=Delivery.Direction.BACK, state=state.ARRIVED)
+    sold = SaleOrder.objects.filter(sale__loan=loan, asset=asset).aggregate(total=Sum("filled_units"))["total"]
+    sums = [int(each.aggregate(total=Sum("units"))["total"] or 0) for each in (gone, back)]
+    # Orders filled where nothing was delivered are of no delivery's coins.
+    return max(0, sums[0] - sums[1] - int(sold or 0))
 
 
 def excess(*, position: Position, asset: str, prices: Prices, floor_bps: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -19,7 +19,7 @@ from lending.bitcoin.addresses import Branch, account_key
 from lending.bitcoin.esplora import Coin, Esplora, Status, Transaction, esplora
 from lending.bitcoin.exceptions import EsploraNonsense, EsploraNotFound, EsploraUnavailable
 from lending.exceptions import LoanRefused
-from lending.models import Asset, Deposit, DepositAddress, Loan, Withdrawal
+from lending.models import Asset, Delivery, Deposit, DepositAddress, Loan, Withdrawal
 from lending.services.collateral.addresses import bitcoin_network, give_change_address
 from lending.services.collateral.deposits import DepositFacts, advance_deposits, lose_deposit, observe_deposit
 from lending.services.collateral.rescreening import require_not_frozen
@@ -31,10 +31,13 @@ from lending.services.collateral.withdrawals import (
     note_sent,
 )
 from lending.services.guards import require_officer
+from portal import audit
 from portal.models import User
 
 logger = logging.getLogger(__name__)
 _SWEEP_LOCK: Final = 0x42544353
+#: Decided, and still to be looked at until it is settled.
+_IN_BOOKS: Final = (Deposit.State.CREDITED, Deposit.State.CAME_BACK, Deposit.State.HELD)
 _AWAY: Final = "lending.bitcoin_unavailable"
 #: Loans whose borrowers wait for a deposit to be seen go first.
 _IN_A_HURRY: Final = (Loan.State.COLLATERAL_PENDING, Loan.State.MARGIN_CALLED, Loan.State.IN_SALE)
@@ -90,7 +93,7 @@ def needed_confirmations(sats: int) -> int:
 def watch_open(service: Esplora, tip: int) -> None:
     """Every deposit that may still change: one question for each transaction, or for each block of those long confirmed."""
     rows = Deposit.objects.filter(
-        Q(state__in=Deposit.OPEN) | Q(is_settled=False, state__in=[Deposit.State.CREDITED, Deposit.State.HELD]),
+        Q(state__in=Deposit.OPEN) | Q(is_settled=False, state__in=_IN_BOOKS),
         network=bitcoin_network(),
     ).select_related("address")
     known = _KnownBlocks(service)
@@ -227,7 +230,7 @@ def prepare_psbt(*, withdrawal_id: int, actor: User) -> Withdrawal:
     if row.psbt:
         return row
     require_not_frozen(row.loan)
-    coins = _spendable(service, row)
+    coins = _spendable(service, row.loan, _allowed(row), change=row.deposit_id is None)
     rate = service.fee_rate(blocks=6)
     with transaction.atomic():
         row = locked_withdrawal(withdrawal_id)
@@ -237,20 +240,8 @@ def prepare_psbt(*, withdrawal_id: int, actor: User) -> Withdrawal:
             raise LoanRefused(
                 _("Only an approved withdrawal of Bitcoin can be prepared."), code="lending.withdrawal.not_approved"
             )
-        taken = {(txid, vout) for other in _others(row) for txid, vout, _sats in other.coins}
-        chosen = _chosen([coin for coin in coins if (coin.txid, coin.vout) not in taken], int(row.units))
-        change = sum(coin.sats for coin in chosen) - int(row.units)
-        address = give_change_address(loan=row.loan) if change > 0 else None
-        made = psbt.prepare(
-            key=account_key(),
-            coins=chosen,
-            sats=int(row.units),
-            recipient=row.destination.address,
-            change_index=int(address.index or 0) if address else 0,
-            sats_per_vbyte=rate,
-        )
-        row.psbt, row.txid, row.fee_units, row.change_address = made.psbt, made.txid, made.fee_sats, address
-        row.coins = [[coin.txid, coin.vout, coin.sats] for coin in chosen]
+        made, row.coins, row.change_address = _made(row.loan, coins, int(row.units), row.destination.address, rate)
+        row.psbt, row.txid, row.fee_units = made.psbt, made.txid, made.fee_sats
         move_withdrawal(
             row, Withdrawal.State.PREPARED, actor, "prepared", "psbt", "txid", "fee_units", "change_address", "coins"
         )
@@ -269,39 +260,122 @@ def submit_signed(*, withdrawal_id: int, actor: User, signed: str) -> Withdrawal
     return note_sent(withdrawal_id=row.pk, txid=row.txid)
 
 
-def _others(row: Withdrawal) -> list[Withdrawal]:
-    """Withdrawals of the same loan whose coins are spoken for."""
-    states = [Withdrawal.State.PREPARED, Withdrawal.State.SENT]
-    return list(Withdrawal.objects.filter(loan=row.loan, state__in=states).exclude(pk=row.pk))
+def prepare_delivery(*, delivery_id: int, actor: User) -> Delivery:
+    """Make the unsigned transaction of a delivery to the exchange: from this loan's counted coins to the exchange's address.
+
+    The network's fee is taken from the amount; the house makes it up at the exchange. Made once, as for a withdrawal.
+    Raises PsbtRefused, and LoanRefused for what is no delivery of bitcoin to an exchange that waits to be sent.
+    """
+    from lending.services.deliveries import locked_delivery
+
+    require_officer(actor)
+    row = Delivery.objects.select_related("sale__loan").get(pk=delivery_id)
+    if row.psbt:
+        return row
+    require_not_frozen(row.sale.loan)
+    service = esplora()
+    coins = _spendable(service, row.sale.loan, _counted(row.sale.loan), change=True)
+    rate = service.fee_rate(blocks=2)
+    with transaction.atomic():
+        row = locked_delivery(delivery_id)
+        if row.psbt:
+            return row
+        is_ours = row.asset == Asset.BTC and row.direction == Delivery.Direction.OUT
+        if not is_ours or row.state != Delivery.State.REQUESTED or not settings.BITCOIN_SALE_ADDRESS:
+            raise LoanRefused(
+                _("Only bitcoin that waits to be sent to the exchange’s address can be prepared."),
+                code="lending.delivery.not_preparable",
+            )
+        made, row.coins, row.change_address = _made(
+            row.sale.loan, coins, int(row.units), settings.BITCOIN_SALE_ADDRESS, rate
+        )
+        row.psbt, row.reference = made.psbt, made.txid
+        row.save(update_fields=["psbt", "reference", "coins", "change_address"])
+        audit.record(
+            action="lending.delivery.prepared",
+            subject_type="lending.delivery",
+            subject_id=row.pk,
+            actor=actor,
+            data={"sale": row.sale_id, "txid": made.txid, "fee": str(made.fee_sats)},
+        )
+    return row
 
 
-def _spendable(service: Esplora, row: Withdrawal) -> list[psbt.OwnCoin]:
-    """Confirmed coins of the loan that may be spent: counted deposits and our own change; of a return, that deposit alone."""
-    addresses = {a.address: a for a in DepositAddress.objects.filter(loan=row.loan, network=bitcoin_network())}
-    allowed = _allowed(row)
+def send_delivery(*, delivery_id: int, actor: User, signed: str) -> Delivery:
+    """Send what the custodian signed, if it is the transaction that was prepared, and record it as sent. Twice is once."""
+    from lending.services.deliveries import record_sent
+
+    require_officer(actor)
+    row = Delivery.objects.select_related("sale__loan").get(pk=delivery_id)
+    if not row.psbt or row.state not in (Delivery.State.REQUESTED, Delivery.State.SENT):
+        raise LoanRefused(_("Nothing was prepared for this delivery."), code="lending.delivery.not_prepared")
+    require_not_frozen(row.sale.loan)
+    raw = psbt.read_signed(signed, txid=row.reference)
+    esplora().broadcast(raw)
+    return record_sent(delivery_id=row.pk, txid=row.reference, actor=actor)
+
+
+def _made(
+    loan: Loan, coins: list[psbt.OwnCoin], sats: int, recipient: str, rate: float
+) -> tuple[psbt.Prepared, list[list[Any]], DepositAddress | None]:
+    """The transaction of `sats` to `recipient`, the coins it spends, and where its change goes; on the locked loan."""
+    taken = _spoken_for(loan)
+    chosen = _chosen([coin for coin in coins if (coin.txid, coin.vout) not in taken], sats)
+    change = sum(coin.sats for coin in chosen) - sats
+    address = give_change_address(loan=loan) if change > 0 else None
+    made = psbt.prepare(
+        key=account_key(),
+        coins=chosen,
+        sats=sats,
+        recipient=recipient,
+        change_index=int(address.index or 0) if address else 0,
+        sats_per_vbyte=rate,
+    )
+    return made, [[coin.txid, coin.vout, coin.sats] for coin in chosen], address
+
+
+def _spoken_for(loan: Loan) -> set[tuple[str, int]]:
+    """Coins of the loan that something prepared or sent spends."""
+    leaving = [Withdrawal.State.PREPARED, Withdrawal.State.SENT]
+    under_way = [Delivery.State.REQUESTED, Delivery.State.SENT]
+    lists = [
+        *Withdrawal.objects.filter(loan=loan, state__in=leaving).values_list("coins", flat=True),
+        *Delivery.objects.filter(sale__loan=loan, state__in=under_way).values_list("coins", flat=True),
+    ]
+    return {(txid, vout) for coins in lists for txid, vout, _sats in coins}
+
+
+def _spendable(service: Esplora, loan: Loan, allowed: set[tuple[str, int]], *, change: bool) -> list[psbt.OwnCoin]:
+    """Confirmed coins of the loan that may be spent: the `allowed` ones and, if so, our own change."""
+    addresses = DepositAddress.objects.filter(loan=loan, network=bitcoin_network()).order_by("id")
     return [
         _own(service, coin, address)
-        for address in addresses.values()
+        for address in addresses
         for coin in service.coins(address.address)
-        if coin.status.confirmed and ((coin.txid, coin.vout) in allowed or _is_change(row, coin, address))
+        if coin.status.confirmed and ((coin.txid, coin.vout) in allowed or (change and _is_change(coin, address)))
     ]
 
 
-def _is_change(row: Withdrawal, coin: Coin, address: DepositAddress) -> bool:
-    """True for what an earlier withdrawal of ours left over. What strangers paid to such an address stays where it is."""
-    if address.purpose != DepositAddress.Purpose.CHANGE or row.deposit_id is not None:
-        return False
-    return Withdrawal.objects.filter(txid=coin.txid, change_address=address).exists()
+def _is_change(coin: Coin, address: DepositAddress) -> bool:
+    """True for what an earlier transaction of ours left over. What strangers paid to such an address stays where it is."""
+    return (
+        Withdrawal.objects.filter(txid=coin.txid, change_address=address).exists()
+        or Delivery.objects.filter(reference=coin.txid, change_address=address).exists()
+    )
 
 
 def _allowed(row: Withdrawal) -> set[tuple[str, int]]:
-    deposits = Deposit.objects.filter(loan=row.loan, network=bitcoin_network())
-    chosen = (
-        deposits.filter(pk=row.deposit_id, state=Deposit.State.HELD, is_blocked=False)
-        if row.deposit_id
-        else deposits.filter(state=Deposit.State.CREDITED)
-    )
-    return set(chosen.values_list("txid", "position"))
+    """Of a return the deposit alone, otherwise everything that counts."""
+    if row.deposit_id is None:
+        return _counted(row.loan)
+    deposits = Deposit.objects.filter(pk=row.deposit_id, loan=row.loan, network=bitcoin_network())
+    return set(deposits.filter(state=Deposit.State.HELD, is_blocked=False).values_list("txid", "position"))
+
+
+def _counted(loan: Loan) -> set[tuple[str, int]]:
+    states = [Deposit.State.CREDITED, Deposit.State.CAME_BACK]
+    deposits = Deposit.objects.filter(loan=loan, network=bitcoin_network(), state__in=states)
+    return set(deposits.values_list("txid", "position"))
 
 
 def _own(service: Esplora, coin: Coin, address: DepositAddress) -> psbt.OwnCoin:

@@ -13,6 +13,7 @@ from typing import Final
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Sum
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -25,10 +26,10 @@ from chain.types import SignerRole
 from lending.bitcoin.esplora import Esplora
 from lending.bitcoin.exceptions import EsploraNotFound
 from lending.exceptions import LoanRefused
-from lending.models import Asset, Delivery, DepositAddress, Sale
+from lending.models import Asset, Delivery, Deposit, DepositAddress, Loan, Sale
 from lending.services.collateral.addresses import ether_network
 from lending.services.collateral.rescreening import require_not_frozen
-from lending.services.guards import move, require_officer, require_other
+from lending.services.guards import locked_loan, move, require_officer, require_other
 from portal.models import User
 
 logger = logging.getLogger(__name__)
@@ -59,8 +60,25 @@ def _begin(sale: Sale, asset: str, units: int) -> Delivery:
     return delivery
 
 
-def bring_back(*, sale: Sale, asset: str, units: int) -> Delivery:
-    """What was not sold goes back to custody. Sent from the exchange by an officer, for both assets."""
+def at_exchange(sale: Sale, asset: str) -> int:
+    """Base units of `asset` that stand at the exchange for this sale."""
+    arrived = sale.deliveries.filter(asset=asset, state=State.ARRIVED)
+    out, back = (
+        int(arrived.filter(direction=each).aggregate(total=Sum("units"))["total"] or 0) for each in Delivery.Direction
+    )
+    sold = int(sale.orders.filter(asset=asset).aggregate(total=Sum("filled_units"))["total"] or 0)
+    return out - back - sold
+
+
+def bring_back(*, sale: Sale, asset: str) -> Delivery | None:
+    """What was not sold goes back to the loan's own address, sent from the exchange by an officer, for both assets.
+
+    None if nothing is there, or some is on its way back: the rest follows when that has arrived.
+    """
+    units = at_exchange(sale, asset)
+    under_way = sale.deliveries.filter(asset=asset, direction=Delivery.Direction.BACK, state__in=_OPEN)
+    if units <= 0 or under_way.exists():
+        return None
     delivery = Delivery.objects.create(
         sale=sale, asset=asset, units=units, direction=Delivery.Direction.BACK, requested_at=timezone.now()
     )
@@ -115,7 +133,7 @@ def _through_the_vault(delivery: Delivery) -> None:
 @transaction.atomic
 def vault_failed(*, delivery_id: int, code: str) -> None:
     """The vault refused, or nobody may send: the ether is still there. REQUESTED → FAILED, and the desk is told."""
-    delivery = Delivery.objects.select_for_update(of=("self",)).get(pk=delivery_id)
+    delivery = _locked(delivery_id)
     if delivery.state in _OPEN:
         _failed(delivery, code or "stopped")
 
@@ -123,8 +141,10 @@ def vault_failed(*, delivery_id: int, code: str) -> None:
 @transaction.atomic
 def sold(*, delivery_id: int, account: str, wei: int, txid: str) -> None:
     """The vault sent it to the sale address in a block that is final: → ARRIVED. Told twice it is once."""
-    delivery = Delivery.objects.select_for_update(of=("self",)).filter(pk=delivery_id, asset=Asset.ETH).first()
-    if delivery is None or delivery.state not in (*_OPEN, State.FAILED) or int(delivery.units) != wei:
+    if not Delivery.objects.filter(pk=delivery_id, asset=Asset.ETH).exists():
+        return
+    delivery = _locked(delivery_id)
+    if delivery.state not in (*_OPEN, State.FAILED) or int(delivery.units) != wei:
         return
     if not DepositAddress.objects.filter(loan_id=delivery.sale.loan_id, account=account.lower()).exists():
         return
@@ -170,7 +190,7 @@ def record_sent(*, delivery_id: int, txid: str, actor: User) -> Delivery:
     require_officer(actor)
     delivery = _locked(delivery_id)
     require_other(actor, delivery.sale.loan.borrower_id)
-    txid = txid.strip().lower().removeprefix("0x")
+    txid = _plain(txid.strip())
     if delivery.state == State.SENT and delivery.reference == txid:
         return delivery
     if not _TXID.fullmatch(txid) or Delivery.objects.filter(reference=txid).exclude(pk=delivery.pk).exists():
@@ -198,11 +218,16 @@ def record_sent(*, delivery_id: int, txid: str, actor: User) -> Delivery:
 
 @transaction.atomic
 def confirm_arrival(*, delivery_id: int, actor: User) -> Delivery:
-    """SENT → ARRIVED by a second officer who saw it at the exchange (or back in custody). Twice is once."""
+    """SENT → ARRIVED by a second officer who saw it at the exchange. Twice is once. What comes back the chain tells."""
     require_officer(actor)
     delivery = _locked(delivery_id)
     if delivery.state == State.ARRIVED:
         return delivery
+    if delivery.direction == Delivery.Direction.BACK:
+        raise LoanRefused(
+            _("It has arrived when it stands on the loan’s own address; that is recorded by itself."),
+            code="lending.delivery.back",
+        )
     require_other(actor, delivery.recorded_by_id, delivery.sale.loan.borrower_id)
     delivery.confirmed_by = actor
     delivery.save(update_fields=["confirmed_by"])
@@ -233,12 +258,15 @@ def retry(*, delivery_id: int, actor: User) -> Delivery:
     newest = rows.order_by("-id")[0]
     if newest.pk != failed.pk:
         return newest
-    if failed.state != State.FAILED or failed.sale.state not in Sale.RUNNING:
+    is_back = failed.direction == Delivery.Direction.BACK
+    if failed.state != State.FAILED or (failed.sale.state not in Sale.RUNNING and not is_back):
         raise LoanRefused(
             _("Only what failed can be tried again, while its sale runs. Nothing was changed."),
             code="lending.delivery.not_failed",
         )
     close_if_open(dedupe_key=_key(failed), reason="tried again by an officer")
+    if is_back:
+        return bring_back(sale=failed.sale, asset=failed.asset) or failed
     return _begin(failed.sale, failed.asset, int(failed.units))
 
 
@@ -261,7 +289,9 @@ def follow_bitcoin(service: Esplora, tip: int) -> None:
             paid = sum(out.sats for out in found.outputs if out.address == settings.BITCOIN_SALE_ADDRESS)
             deep = found.status.confirmed and tip - found.status.height + 1 >= needed_confirmations(int(delivery.units))
             is_out = delivery.direction == Delivery.Direction.OUT
-            if deep and is_out and settings.BITCOIN_SALE_ADDRESS and paid == int(delivery.units):
+            # What we prepared pays the network's fee from the amount (`lending.bitcoin.psbt`).
+            is_whole = paid in (int(delivery.units), int(delivery.units) - found.fee)
+            if deep and is_out and settings.BITCOIN_SALE_ADDRESS and is_whole:
                 arrive(delivery, reference=txid, actor=ENGINE)
 
 
@@ -294,6 +324,60 @@ def arrive(delivery: Delivery, *, reference: str, actor: User | str) -> None:
         also=["reference", "arrived_at"],
         data={"sale": delivery.sale_id, "units": str(delivery.units), "asset": delivery.asset},
     )
+    _follow_up(delivery, actor)
+
+
+# --- what comes back --------------------------------------------------------------------------------------------------
+
+
+def brought_by(deposit: Deposit) -> Delivery | None:
+    """The delivery whose coins a deposit brings back: by its transaction, or while one is under way by its exact amount.
+
+    The amount is enough. Should a borrower pay just as much meanwhile, the exchange's coins count instead when they come.
+    """
+    rows = Delivery.objects.filter(
+        direction=Delivery.Direction.BACK, asset=deposit.asset, sale__loan_id=deposit.loan_id
+    ).order_by("id")
+    named = rows.filter(state__in=[State.SENT, State.ARRIVED], reference=_plain(deposit.txid)).first()
+    return named or rows.filter(state__in=_OPEN, units=deposit.units).first()
+
+
+def may_be_back(deposit: Deposit) -> bool:
+    """True while coins are asked back whose transaction nobody recorded: the deposit could be they, less a fee."""
+    return Delivery.objects.filter(
+        direction=Delivery.Direction.BACK,
+        asset=deposit.asset,
+        sale__loan_id=deposit.loan_id,
+        state=State.REQUESTED,
+    ).exists()
+
+
+@transaction.atomic
+def came_back(*, delivery_id: int, txid: str) -> None:
+    """→ ARRIVED: the coins stand on the loan's own address, confirmed and checked. Told twice it is once."""
+    delivery = _locked(delivery_id)
+    if delivery.state != State.ARRIVED:
+        arrive(delivery, reference=_plain(txid), actor=ENGINE)
+
+
+def _plain(txid: str) -> str:
+    return txid.lower().removeprefix("0x")
+
+
+def _follow_up(delivery: Delivery, actor: User | str) -> None:
+    """A delivery of a sale that is over has ended: what stands at the exchange comes back, and what is back in custody
+    goes on to the borrower if the loan is repaid."""
+    from lending.services.collateral.closing import return_what_is_left
+
+    sale = delivery.sale
+    if sale.state in Sale.RUNNING:
+        return
+    bring_back(sale=sale, asset=delivery.asset)
+    if sale.loan.state == Loan.State.REPAID:
+        return_what_is_left(locked_loan(sale.loan_id), actor)
+
+
+# --- failures ---------------------------------------------------------------------------------------------------------
 
 
 def _failed(delivery: Delivery, problem: str, *, actor: User | str = ENGINE) -> None:
@@ -308,9 +392,16 @@ def _failed(delivery: Delivery, problem: str, *, actor: User | str = ENGINE) -> 
         also=["problem"],
         data={"sale": delivery.sale_id},
     )
+    is_out = delivery.direction == Delivery.Direction.OUT
+    if is_out and delivery.sale.state not in Sale.RUNNING:
+        # The sale ended without it: the coins are where they belong.
+        close_if_open(dedupe_key=_key(delivery), reason="its sale is over")
+        _follow_up(delivery, actor)
+        return
     open_incident(
         kind="lending.delivery_failed",
-        detail=f"{delivery.asset} for sale {delivery.sale_id} did not leave custody: {problem}"[:500],
+        detail=f"{delivery.asset} of sale {delivery.sale_id} did not leave "
+        f"{'custody' if is_out else 'the exchange'}: {problem}"[:500],
         dedupe_key=_key(delivery),
         data={"delivery": delivery.pk, "sale": delivery.sale_id},
     )
@@ -321,4 +412,9 @@ def _key(delivery: Delivery) -> str:
 
 
 def _locked(delivery_id: int) -> Delivery:
+    """Loan first, then delivery: the order of locks everywhere."""
+    locked_loan(Delivery.objects.values_list("sale__loan_id", flat=True).get(pk=delivery_id))
     return Delivery.objects.select_for_update(of=("self",)).select_related("sale__loan").get(pk=delivery_id)
+
+
+locked_delivery = _locked

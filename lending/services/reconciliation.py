@@ -150,7 +150,12 @@ def _expected(asset: Asset) -> Expected:
         for loan_id, units in _by_loan(rows, "sale__loan_id", "units").items():
             expected.ledger[loan_id] = expected.ledger.get(loan_id, 0) + sign * units
     held = Deposit.objects.filter(asset=asset, block_height__isnull=False).exclude(
-        state__in=[Deposit.State.CREDITED, Deposit.State.RETURNED, Deposit.State.ORPHANED]
+        state__in=[
+            Deposit.State.CREDITED,
+            Deposit.State.CAME_BACK,
+            Deposit.State.RETURNED,
+            Deposit.State.ORPHANED,
+        ]
     )
     if asset == Asset.ETH:
         held = held.exclude(state=Deposit.State.SEEN)  # not final, so not at the block that is compared

@@ -17,9 +17,10 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from chain.services.incidents import close_if_open, open_incident
-from lending.exceptions import NoAcceptedPrice
+from lending.exceptions import LoanRefused, NoAcceptedPrice
 from lending.execution.sizing import Slice, next_slice
 from lending.execution.venues import (
     ORDER_LIFE,
@@ -35,7 +36,6 @@ from lending.execution.venues import (
 from lending.models import (
     Asset,
     Breach,
-    Delivery,
     Loan,
     MarginCall,
     Position,
@@ -51,7 +51,8 @@ from lending.selectors.collateral import is_frozen
 from lending.selectors.prices import accepted_price
 from lending.selectors.valuation import Valuation, value_loan
 from lending.services import deliveries, positions, setbacks
-from lending.services.guards import locked_loan, move
+from lending.services.deliveries import at_exchange
+from lending.services.guards import locked_loan, move, require_officer, require_other
 from lending.services.notices import tell
 from portal import audit
 from portal.models import User
@@ -454,11 +455,22 @@ def _go_on(sale: Sale) -> None:
 
 @transaction.atomic
 def resume_sale(*, sale_id: int, actor: User, reason: str) -> Sale:
-    """PAUSED → SELLING by an officer who looked at what the exchange said."""
-    from lending.services.guards import require_officer
+    """PAUSED → SELLING by an officer who looked at what the exchange said, and says what they found.
 
+    The exchange is asked again what became of the last order; nothing else is sold before it answers something true.
+    """
     require_officer(actor)
+    loan = locked_loan(Sale.objects.values_list("loan_id", flat=True).get(pk=sale_id))
+    require_other(actor, loan.borrower_id)
     sale = Sale.objects.select_for_update().get(pk=sale_id)
+    if not reason.strip() or sale.pause != Sale.Pause.NONSENSE:
+        raise LoanRefused(
+            _(
+                "Only a sale that stopped at an impossible answer is resumed by hand, with what you found. Nothing was changed."
+            ),
+            code="lending.sale.not_stopped",
+        )
+    close_if_open(dedupe_key=f"lending.sale:{sale.pk}", reason="an officer looked at it")
     sale.pause = ""
     move(
         sale,
@@ -490,7 +502,8 @@ def _finish(sale: Sale, loan: Loan, valuation: Valuation, least: Mapping[str, in
     sale.ended_at = timezone.now()
     close_if_open(dedupe_key=f"lending.sale:{sale.pk}", reason="the sale ended")
     move(sale, target, actor=ENGINE, action=f"lending.sale.{target}", subject=SUBJECT, also=["ended_at"])
-    _send_back(sale)
+    for asset in Asset.values:
+        deliveries.bring_back(sale=sale, asset=asset)
     if target == Sale.State.SOLD_OUT:
         end_call_by_sale(loan)
     finish_sale(loan_id=loan.pk, actor=ENGINE, is_sold_out=is_short)
@@ -498,16 +511,6 @@ def _finish(sale: Sale, loan: Loan, valuation: Valuation, least: Mapping[str, in
 
 
 # --- collateral on its way to the exchange ----------------------------------------------------------------------------
-
-
-def at_exchange(sale: Sale, asset: str) -> int:
-    """Base units of `asset` that stand at the exchange for this sale."""
-    arrived = sale.deliveries.filter(asset=asset, state=Delivery.State.ARRIVED)
-    out, back = (
-        int(arrived.filter(direction=each).aggregate(total=Sum("units"))["total"] or 0) for each in Delivery.Direction
-    )
-    sold = int(sale.orders.filter(asset=asset).aggregate(total=Sum("filled_units"))["total"] or 0)
-    return out - back - sold
 
 
 def _is_delivered(sale: Sale, piece: Slice, whole: Slice) -> bool:
@@ -529,11 +532,3 @@ def _is_delivered(sale: Sale, piece: Slice, whole: Slice) -> bool:
     )
     deliveries.ask_for(sale=sale, asset=piece.asset, units=min(held, wanted) - there)
     return at_exchange(sale, piece.asset) >= piece.units
-
-
-def _send_back(sale: Sale) -> None:
-    """What stands at the exchange and was not sold goes back to custody."""
-    for asset in Asset.values:
-        left = at_exchange(sale, asset)
-        if left > 0:
-            deliveries.bring_back(sale=sale, asset=asset, units=left)

@@ -26,6 +26,7 @@ _TONES = {
         "released",
         "booked",
         "credited",
+        "came_back",
         "granted",
         "done",
         "cured",

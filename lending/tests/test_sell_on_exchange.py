@@ -8,6 +8,7 @@ from decimal import Decimal
 import ccxt
 import pytest
 from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
 
 from chain.models import Incident
@@ -20,6 +21,8 @@ from lending.prices.simulator import Simulator
 from lending.services import accrual, positions, sales
 from lending.services.ledger import Line, post
 from lending.tests import books
+from portal.models import Role
+from portal.testing import make_person, sign_in
 
 D = Decimal
 BTC = 10**8
@@ -207,6 +210,21 @@ def test_what_cannot_have_been_ordered_is_not_booked_and_waits_for_a_person(simu
     assert (sale.pause, Repayment.objects.count(), len(rows(simulator))) == ("nonsense", 0, 1)
     simulator.market.faults.clear()
     assert not sales.step(sale_id=sale.pk)
+    officer = sign_in(make_person("one@desk.example", role=Role.LOAN_OFFICER, second_factor=True), fresh=True)
+    where = reverse("lending:sale-resume", args=[sale.loan_id])
+    assert where in officer.get(reverse("lending:loan-case", args=[sale.loan_id])).content.decode()
+    officer.post(where, {"reason": " "})
+    sale.refresh_from_db()
+    assert sale.pause == "nonsense"
+    # What the exchange did was half of what it said.
+    (order,) = rows(simulator)
+    order["vol_exec"], order["cost"], order["fee"] = order["vol"], str(D(order["vol"]) * D(order["price"])), "0"
+    officer.post(where, {"reason": "The exchange corrected its answer."})
+    assert not Incident.objects.filter(kind="lending.sale_paused", closed_at=None).exists()
+    run(sale)
+    assert sale.state == "done"
+    booked_is_what_was_sold(simulator, sale)
+    assert officer.post(where, {"reason": "Again."}).status_code == 404
 
 
 def test_a_refused_order_rests_before_the_next_and_the_desk_is_told(simulator, sale):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from django.http import HttpRequest
+from django.views.decorators.http import require_POST
 
-from portal.access import auditor_may_read, role_required
+from portal.access import View, auditor_may_read, role_required, value_action
 from portal.acting import person
 from portal.models import Role
 
@@ -15,6 +16,11 @@ officer_only = role_required(Role.LOAN_OFFICER)
 hits_reader = role_required(read_only=(Role.KYC_OFFICER, Role.LOAN_OFFICER, Role.AUDITOR))
 #: The service says who of them decides what.
 decider_only = role_required(Role.LOAN_OFFICER, Role.KYC_OFFICER)
+
+
+def officer_step(view: View) -> View:
+    """A step that an officer takes with a button: POST only, by an officer, after the second factor."""
+    return require_POST(officer_only(value_action(view)))
 
 
 def is_officer(request: HttpRequest) -> bool:

@@ -15,7 +15,7 @@ from lending.models import CreditApplication, CreditDecision, CreditLine
 from lending.selectors import credit as selectors
 from lending.selectors import terms as terms_selectors
 from lending.services import credit as services
-from lending.views.common import desk_reader, is_officer, officer_only
+from lending.views.common import desk_reader, is_officer, officer_only, officer_step
 from portal.access import signed_in, value_action
 from portal.acting import act, act_in, person
 from portal.idempotency import acts_once
@@ -212,9 +212,7 @@ def credit_release(request: HttpRequest, application_id: int) -> HttpResponse:
     return redirect("lending:credit-queue")
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
 @acts_once
 def credit_decide(request: HttpRequest, application_id: int) -> HttpResponse:
     application = _case(application_id)
@@ -227,9 +225,7 @@ def credit_decide(request: HttpRequest, application_id: int) -> HttpResponse:
     return _case_page(request, application, decision_form=form)
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
 @acts_once
 def credit_confirm(request: HttpRequest, application_id: int) -> HttpResponse:
     application = _case(application_id)
@@ -242,9 +238,7 @@ def credit_confirm(request: HttpRequest, application_id: int) -> HttpResponse:
     return _case_page(request, application, confirm_form=form)
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
 def line_state(request: HttpRequest, line_id: int) -> HttpResponse:
     """Suspend, open again or close a credit line, with a reason."""
     line = CreditLine.objects.filter(pk=line_id).first()

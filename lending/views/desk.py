@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -20,7 +21,7 @@ from lending.forms import (
     RepaymentForm,
     WrongAssetForm,
 )
-from lending.models import Delivery, Draw, Loan
+from lending.models import Delivery, Draw, Loan, Sale
 from lending.selectors import book as selectors
 from lending.selectors import borrower as loan_selectors
 from lending.selectors import collateral as collateral_selectors
@@ -28,12 +29,11 @@ from lending.selectors import prices as price_selectors
 from lending.selectors import proofs as proof_selectors
 from lending.selectors import risk as risk_selectors
 from lending.selectors import terms as terms_selectors
-from lending.services import bitcoin, deliveries, draws, endings, loans, proofs, reconciliation, repayments
+from lending.services import bitcoin, deliveries, draws, endings, loans, proofs, reconciliation, repayments, sales
 from lending.services import prices as price_services
 from lending.services import terms as terms_services
 from lending.services.collateral import return_addresses, withdrawals
-from lending.views.common import desk_reader, is_officer, officer_only
-from portal.access import value_action
+from lending.views.common import desk_reader, is_officer, officer_only, officer_step
 from portal.acting import act, act_in, person
 from portal.idempotency import acts_once
 from portal.models import AuditEntry
@@ -86,9 +86,7 @@ def risk(request: HttpRequest) -> HttpResponse:
     return render(request, "lending/risk.html", context)
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
 @acts_once
 def limit_enter(request: HttpRequest) -> HttpResponse:
     form = LimitForm(request.POST)
@@ -98,9 +96,7 @@ def limit_enter(request: HttpRequest) -> HttpResponse:
     return render(request, "lending/risk.html", context, status=400)
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
 def limit_decide(request: HttpRequest, limit_id: int) -> HttpResponse:
     approve = request.POST.get("verdict") == "approve"
     act(
@@ -205,9 +201,7 @@ def _acted(request: HttpRequest, action: Callable[[], object], done: str, loan_i
     return redirect("lending:loan-case", loan_id) if loan_id else redirect("lending:work")
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
 def loan_approve(request: HttpRequest, loan_id: int) -> HttpResponse:
     return _acted(
         request,
@@ -217,9 +211,7 @@ def loan_approve(request: HttpRequest, loan_id: int) -> HttpResponse:
     )
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
 def loan_decline(request: HttpRequest, loan_id: int) -> HttpResponse:
     reason = request.POST.get("reason", "")
     return _acted(
@@ -230,9 +222,7 @@ def loan_decline(request: HttpRequest, loan_id: int) -> HttpResponse:
     )
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
 @acts_once
 def draw_release(request: HttpRequest, draw_id: int) -> HttpResponse:
     draw = Draw.objects.filter(pk=draw_id).first()
@@ -257,9 +247,7 @@ def draw_refuse(request: HttpRequest, draw_id: int) -> HttpResponse:
     )
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
 @acts_once
 def repayment_record(request: HttpRequest, loan_id: int) -> HttpResponse:
     loan = _loan(loan_id)
@@ -272,9 +260,7 @@ def repayment_record(request: HttpRequest, loan_id: int) -> HttpResponse:
     return _case_page(request, loan, repayment_form=form)
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
 @acts_once
 def repayment_confirm(request: HttpRequest, repayment_id: int) -> HttpResponse:
     return _acted(
@@ -295,9 +281,7 @@ def repayment_reject(request: HttpRequest, repayment_id: int) -> HttpResponse:
     )
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
 def renewal_decide(request: HttpRequest, renewal_id: int) -> HttpResponse:
     reason = request.POST.get("reason", "")
     if request.POST.get("verdict") == "grant":
@@ -313,9 +297,7 @@ def renewal_decide(request: HttpRequest, renewal_id: int) -> HttpResponse:
     )
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
 def write_off_propose(request: HttpRequest, loan_id: int) -> HttpResponse:
     reason = request.POST.get("reason", "")
     return _acted(
@@ -326,9 +308,22 @@ def write_off_propose(request: HttpRequest, loan_id: int) -> HttpResponse:
     )
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
+def sale_resume(request: HttpRequest, loan_id: int) -> HttpResponse:
+    """Let a sale go on that stopped at an answer of the exchange which cannot be true."""
+    sale = _loan(loan_id).sales.filter(pause=Sale.Pause.NONSENSE).first()
+    if sale is None:
+        raise Http404
+    reason = request.POST.get("reason", "")
+    return _acted(
+        request,
+        lambda: sales.resume_sale(sale_id=sale.pk, actor=person(request), reason=reason),
+        _("The sale goes on. The exchange is asked again about its last order first."),
+        loan_id,
+    )
+
+
+@officer_step
 def write_off_decide(request: HttpRequest, write_off_id: int) -> HttpResponse:
     approve = request.POST.get("verdict") == "approve"
     return _acted(
@@ -341,9 +336,7 @@ def write_off_decide(request: HttpRequest, write_off_id: int) -> HttpResponse:
 # --- collateral ----------------------------------------------------------------------------------------------------
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
 def withdrawal_decide(request: HttpRequest, withdrawal_id: int) -> HttpResponse:
     """The first officer checks, the second approves; either may refuse."""
     officer, verdict = person(request), request.POST.get("verdict", "")
@@ -369,9 +362,7 @@ def withdrawal_decide(request: HttpRequest, withdrawal_id: int) -> HttpResponse:
     return _acted(request, action, done)
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
 def delivery_act(request: HttpRequest, delivery_id: int) -> HttpResponse:
     """Collateral to or from the exchange: one officer records what was sent, another that it arrived."""
     officer, chosen = person(request), request.POST.get("act", "")
@@ -390,6 +381,16 @@ def delivery_act(request: HttpRequest, delivery_id: int) -> HttpResponse:
             lambda: deliveries.give_up(delivery_id=delivery_id, actor=officer, reason=request.POST.get("reason", "")),
             _("Recorded as failed. Nothing has moved."),
         ),
+        "prepare": (
+            lambda: bitcoin.prepare_delivery(delivery_id=delivery_id, actor=officer),
+            _("The transaction is ready to be signed."),
+        ),
+        "send": (
+            lambda: bitcoin.send_delivery(
+                delivery_id=delivery_id, actor=officer, signed=request.POST.get("signed", "")
+            ),
+            _("The signed transaction was sent to the network."),
+        ),
         "retry": (lambda: deliveries.retry(delivery_id=delivery_id, actor=officer), _("Asked for again.")),
     }
     if chosen not in steps:
@@ -398,9 +399,7 @@ def delivery_act(request: HttpRequest, delivery_id: int) -> HttpResponse:
     return _acted(request, action, done)
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
 def return_address_decide(request: HttpRequest, address_id: int) -> HttpResponse:
     officer = person(request)
     if request.POST.get("verdict") == "approve":
@@ -435,9 +434,7 @@ def prices(request: HttpRequest) -> HttpResponse:
     return render(request, "lending/prices.html", context)
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
 def breaker_reset(request: HttpRequest) -> HttpResponse:
     """A person looked at a jump and lets the next median pass."""
     pair, reason = request.POST.get("pair", ""), request.POST.get("reason", "")
@@ -449,9 +446,7 @@ def breaker_reset(request: HttpRequest) -> HttpResponse:
     return redirect("lending:prices")
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
 def psbt_prepare(request: HttpRequest, withdrawal_id: int) -> HttpResponse:
     """Build the unsigned transaction of an approved return of bitcoin."""
     return _acted(
@@ -465,18 +460,27 @@ def psbt_prepare(request: HttpRequest, withdrawal_id: int) -> HttpResponse:
 @officer_only
 def psbt_file(request: HttpRequest, withdrawal_id: int) -> HttpResponse:
     """The unsigned transaction for the custodian's signing device."""
-    row = selectors.withdrawals_open().filter(pk=withdrawal_id).exclude(psbt="").first()
+    return _psbt(selectors.withdrawals_open(), withdrawal_id, "withdrawal")
+
+
+@require_safe
+@officer_only
+def delivery_psbt(request: HttpRequest, delivery_id: int) -> HttpResponse:
+    """The same for a delivery to the exchange."""
+    return _psbt(selectors.deliveries_open(), delivery_id, "delivery")
+
+
+def _psbt(rows: QuerySet[Any], pk: int, name: str) -> HttpResponse:
+    row = rows.filter(pk=pk).exclude(psbt="").first()
     if row is None:
         raise Http404
     response = HttpResponse(row.psbt, content_type="text/plain")
-    response["Content-Disposition"] = f'attachment; filename="withdrawal-{row.pk}.psbt"'
+    response["Content-Disposition"] = f'attachment; filename="{name}-{row.pk}.psbt"'
     response["Cache-Control"] = "private, no-store"
     return response
 
 
-@require_POST
-@officer_only
-@value_action
+@officer_step
 def psbt_signed(request: HttpRequest, withdrawal_id: int) -> HttpResponse:
     """Take the signed transaction back and send it."""
     signed = request.POST.get("signed", "")

@@ -102,6 +102,24 @@ def send_bitcoin(address: str, sats: int, *, sender: str = "visitor") -> str:
     return str(_ask(settings.BITCOIN_ESPLORA_URL + "/sim/send", {"outputs": {address: sats}, "sender": sender}))
 
 
+def sign_bitcoin(psbt: str) -> str:
+    """What the simulated custodian makes of an unsigned transaction."""
+    return str(_ask(settings.BITCOIN_ESPLORA_URL + "/sim/sign", {"psbt": psbt}))
+
+
+def send_ether_from_exchange(address: str, wei: int) -> str:
+    """The simulated exchange sends ether that was delivered to it; the transaction's hash. Needs a development node."""
+    node, exchange = Node(settings.CHAIN_RPC_URL), signer_for_role(SignerRole.SALE_WALLET).address
+    there = int(node.ask("eth_getBalance", exchange, "latest"), 16)
+    if there < wei:
+        raise MarketRefused(f"the exchange has {there} wei")
+    node.ask("anvil_setBalance", exchange, hex(there + 10**17))  # for the network's fee, which is its own
+    node.ask("anvil_impersonateAccount", exchange)
+    return str(
+        node.ask("eth_sendTransaction", {"from": exchange, "to": address, "value": hex(wei), "gas": hex(300_000)})
+    )
+
+
 def mine(blocks: int = 1) -> str:
     """Find so many blocks at once; the hash of the last."""
     return str(_ask(settings.BITCOIN_ESPLORA_URL + "/sim/mine", {"count": max(1, min(blocks, 144))}))
@@ -109,10 +127,9 @@ def mine(blocks: int = 1) -> str:
 
 def bitcoin_wallet(name: str) -> str:
     """A Bitcoin address of somebody in the demo whose key nobody has: for coins that go back."""
-    import bdkpython as bdk
+    from lending.bitcoin.simulator.chain import wallet_of
 
-    script = bdk.Script(b"\x00\x14" + hashlib.sha256(name.encode()).digest()[:20])
-    return str(bdk.Address.from_script(script, bdk.Network.REGTEST))
+    return wallet_of(name)
 
 
 def ether_wallet() -> str:

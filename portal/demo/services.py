@@ -421,7 +421,13 @@ class EsploraSimulator(Simulator):
     name, variable, default_port = "bitcoin", "BITCOIN_PORT", 3002
 
     def command(self, port: int) -> list[str]:
-        return ["lending.bitcoin.simulator", "--port", str(port), "--keep", str(self.folder / "chain.json")]
+        kept = ["--keep", str(self.folder / "chain.json"), "--custodian", str(self.custodian_file)]
+        return ["lending.bitcoin.simulator", "--port", str(port), *kept]
+
+    @property
+    def custodian_file(self) -> Path:
+        """Keys of the simulated custodian, made at the first start of this installation."""
+        return self.folder / "custodian.json"
 
 
 class ExchangeSimulator(Simulator):

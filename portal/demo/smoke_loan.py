@@ -58,6 +58,7 @@ class LoanStory:
         self.reminders_and_call()
         self.cure()
         self.sale()
+        self.comparison()
         self.repayment()
 
     # --- helpers ---------------------------------------------------------------------------------------------------
@@ -262,6 +263,18 @@ class LoanStory:
             slices = re.findall(r'data-state="final"', self.borrower.page.body)
             self.expect(len(slices) >= 2, f"the sale had several slices: {len(slices)}", self.borrower.page)
             self.expect(150 <= self.coverage() < 160, "the target is restored and little more", self.borrower.page)
+
+    def comparison(self) -> None:
+        """Coins really went to the exchange and back, so the books and the chains say the same."""
+        officer = self.officers[0]
+        with self.steps.step("what was not sold comes back from the exchange; the books agree with both chains"):
+            waiting = "Collateral to and from the exchange"
+            self.shown(
+                "the way back", lambda: waiting not in officer.open("/lending/desk/work/").text, seconds=PRICE_SECONDS
+            )
+            page = officer.open("/lending/desk/assurance/")
+            page = officer.submit(page.form("run"), button="run=comparison")
+            self.expect(self.states(page)[:2] == ["agreed", "agreed"], "both comparisons agree", page)
 
     def repayment(self) -> None:
         first, second = self.officers

@@ -17,6 +17,8 @@ from typing import Any
 import psutil
 
 from lending.bitcoin.simulator import custodian
+from lending.bitcoin.simulator.chain import EXCHANGE, wallet_of
+from lending.execution import kraken_simulator
 from portal.demo.layout import ROOT, Layout, process_environment
 from portal.demo.services import (
     Anvil,
@@ -70,13 +72,27 @@ class Services:
             settings=self.settings,
         )
 
-    def start_bitcoin(self) -> str:
-        """The simulated Bitcoin network of the demo; its URL."""
-        return self._start(EsploraSimulator(self.layout.run / "bitcoin", self.layout.logs / "bitcoin.log"))
+    def start_bitcoin(self) -> dict[str, str]:
+        """The simulated Bitcoin network of the demo: what the portal is told about it and about its custodian's account."""
+        service = EsploraSimulator(self.layout.run / "bitcoin", self.layout.logs / "bitcoin.log")
+        fingerprint, xpub = custodian.kept_at(service.custodian_file).account
+        return {
+            "BITCOIN_ESPLORA_URL": self._start(service),
+            "BITCOIN_NETWORK": "regtest",
+            "BITCOIN_ACCOUNT_XPUB": xpub,
+            "BITCOIN_MASTER_FINGERPRINT": fingerprint,
+            "BITCOIN_SALE_ADDRESS": wallet_of(EXCHANGE),
+        }
 
-    def start_exchanges(self) -> str:
-        """The simulated exchanges of the demo; their URL."""
-        return self._start(ExchangeSimulator(self.layout.run / "exchanges", self.layout.logs / "exchanges.log"))
+    def start_exchanges(self) -> dict[str, str]:
+        """The simulated exchanges of the demo: where they are, and the account with which collateral is sold there."""
+        service = ExchangeSimulator(self.layout.run / "exchanges", self.layout.logs / "exchanges.log")
+        return {
+            "EXCHANGE_SIMULATOR_URL": self._start(service),
+            "SALE_VENUE": "kraken",
+            "SALE_API_KEY": kraken_simulator.KEY,
+            "SALE_API_SECRET": kraken_simulator.SECRET,
+        }
 
     def _start(self, service: Service) -> str:
         self.running.append(service)
@@ -149,14 +165,9 @@ class Demo:
         environment.setdefault("SITE_URL", self.address)
         environment.setdefault("ALLOWED_HOSTS", "localhost,127.0.0.1")
         if "BITCOIN_ESPLORA_URL" not in environment:
-            environment |= {
-                "BITCOIN_ESPLORA_URL": self.services.start_bitcoin(),
-                "BITCOIN_NETWORK": "regtest",
-                "BITCOIN_ACCOUNT_XPUB": custodian.ACCOUNT_XPUB,
-                "BITCOIN_MASTER_FINGERPRINT": custodian.FINGERPRINT,
-            }
+            environment |= self.services.start_bitcoin()
         if "EXCHANGE_SIMULATOR_URL" not in environment:
-            environment["EXCHANGE_SIMULATOR_URL"] = self.services.start_exchanges()
+            environment |= self.services.start_exchanges()
         self._manage(environment, "bringing the database up to date", "migrate", "--no-input")
         self._manage(environment, "collecting static files", "collectstatic", "--no-input")
         self._manage(environment, "deploying the contracts", "deploy_contracts", "--profile", "demo")

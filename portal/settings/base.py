@@ -165,6 +165,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 3600.0,
         "options": {"expires": 600},
     },
+    "lending-maturity": {
+        "task": "lending.tasks.remind_of_maturity_task",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
     "lending-prices": {"task": "lending.tasks.poll_prices_task", "schedule": 20.0, "options": {"expires": 15}},
     "lending-sweep": {"task": "lending.tasks.sweep_book_task", "schedule": 5.0, "options": {"expires": 5}},
     "lending-breaches": {"task": "lending.tasks.act_on_breaches_task", "schedule": 5.0, "options": {"expires": 5}},

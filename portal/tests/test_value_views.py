@@ -54,6 +54,7 @@ VALUE = {
     "lending:return-addresses",
     "lending:withdraw",
     "lending:withdrawal-decide",
+    "lending:sale-resume",
     "lending:write-off-decide",
     "lending:write-off-propose",
     "lending:wrong-asset",

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 from lending.bitcoin.simulator.chain import Chain
+from lending.bitcoin.simulator.custodian import PUBLISHED, kept_at
 from lending.bitcoin.simulator.server import Simulator
 
 #: Blocks that are found on top of the last payment.
@@ -22,9 +23,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=3002)
     parser.add_argument("--keep", type=Path, default=None, help="file that keeps the chain between runs")
     parser.add_argument("--every", type=float, default=3.0, help="seconds between two blocks")
+    parser.add_argument("--custodian", type=Path, default=None, help="file that keeps the custodian's keys")
     options = parser.parse_args()
     chain = Chain(path=options.keep)
-    simulator = Simulator(chain, port=options.port)
+    custodian = kept_at(options.custodian) if options.custodian else PUBLISHED
+    simulator = Simulator(chain, port=options.port, custodian=custodian)
     threading.Thread(target=_mine, args=(chain, options.every), daemon=True).start()
     simulator.serve_forever()
 

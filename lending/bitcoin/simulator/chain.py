@@ -21,6 +21,14 @@ _FAUCET_COIN: Final = 1_000 * 10**8
 _COINBASE_IN: Final = "00" * 32
 _DUMMY_WITNESS: Final = (b"\x30" * 71, b"\x02" * 33)
 FAUCET: Final = "faucet"
+#: The wallet of the exchange to which collateral is sold.
+EXCHANGE: Final = "exchange"
+
+
+def wallet_of(name: str, network: bdk.Network = bdk.Network.REGTEST) -> str:
+    """The address of somebody whose key nobody has: a P2WPKH output of the hash of the name."""
+    script = bdk.Script(b"\x00\x14" + hashlib.sha256(name.encode()).digest()[:20])
+    return str(bdk.Address.from_script(script, network))
 
 
 class Refused(Exception):
@@ -95,8 +103,7 @@ class Chain:
             raise Refused(f"no address of this network: {address}") from None
 
     def wallet(self, name: str) -> str:
-        """The address of somebody whose key nobody has: a P2WPKH output of the hash of the name."""
-        return self.address(b"\x00\x14" + hashlib.sha256(name.encode()).digest()[:20])
+        return wallet_of(name, self.network)
 
     # --- what the world does ---------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 from lending.bitcoin.simulator.chain import Block, Chain, Refused
-from lending.bitcoin.simulator.custodian import sign
+from lending.bitcoin.simulator.custodian import PUBLISHED, Custodian
 from lending.bitcoin.simulator.transactions import In, Out, Tx
 
 _PAGE: Final = 25
@@ -25,9 +25,9 @@ class _NotFound(Exception):
 class Simulator:
     """A running simulator on a loopback port. Use as a context manager, or `serve_forever` in a process of its own."""
 
-    def __init__(self, chain: Chain, *, port: int = 0) -> None:
+    def __init__(self, chain: Chain, *, port: int = 0, custodian: Custodian = PUBLISHED) -> None:
         self.chain = chain
-        handler = type("Handler", (_Handler,), {"api": Api(chain)})
+        handler = type("Handler", (_Handler,), {"api": Api(chain, custodian)})
         self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
         self._server.daemon_threads = True
         self._thread: threading.Thread | None = None
@@ -55,8 +55,8 @@ class Simulator:
 class Api:
     """Answers of the API; a `str` goes out as text, `bytes` as they are, anything else as JSON."""
 
-    def __init__(self, chain: Chain) -> None:
-        self.chain = chain
+    def __init__(self, chain: Chain, custodian: Custodian = PUBLISHED) -> None:
+        self.chain, self.custodian = chain, custodian
 
     def get(self, path: str) -> Any:
         parts = [part for part in path.split("?")[0].split("/") if part]
@@ -98,7 +98,7 @@ class Api:
             case "/sim/send":
                 return self.chain.send(order["outputs"], sender=order.get("sender", "faucet"))
             case "/sim/sign":
-                return sign(order["psbt"])
+                return self.custodian.sign(order["psbt"])
             case "/sim/replace":
                 return self.chain.replace(order["txid"], order["outputs"])
             case "/sim/reorganise":

@@ -6,7 +6,7 @@ from django.db import transaction
 
 from lending.exceptions import LoanRefused
 from lending.models import Asset, Loan, Position, Withdrawal
-from lending.selectors.collateral import promised_units
+from lending.selectors.collateral import away_units, promised_units
 from lending.services.collateral.withdrawals import request_withdrawal
 from lending.services.notices import tell
 from portal import audit
@@ -16,6 +16,7 @@ from portal.models import User
 def return_what_is_left(loan: Loan, actor: User | str) -> list[Withdrawal]:
     """The locked loan is repaid (`lending.hooks.repaid`): everything that is not on its way already is asked back.
 
+    What still stands at the exchange is not ours to send: it is asked back when it has come back (`lending.services.deliveries`).
     Asked in the borrower's name, so that whoever booked the last repayment may still be one of the two officers.
     Nothing is sent by it. What cannot be asked for (no return address yet) never undoes the repayment: the borrower is told.
     """
@@ -26,10 +27,15 @@ def _ask(loan: Loan, asset: str, actor: User | str) -> Withdrawal | None:
     units = _left(loan, asset)
     if units <= 0:
         return None
+    earlier = Withdrawal.objects.filter(form_key__startswith=f"closing:{loan.pk}:{asset}:").count()
     try:
         with transaction.atomic():
             row = request_withdrawal(
-                loan_id=loan.pk, actor=loan.borrower, asset=asset, units=units, form_key=f"closing:{loan.pk}:{asset}"
+                loan_id=loan.pk,
+                actor=loan.borrower,
+                asset=asset,
+                units=units,
+                form_key=f"closing:{loan.pk}:{asset}:{earlier}",
             )
     except LoanRefused as refusal:
         tell(
@@ -61,4 +67,4 @@ def _left(loan: Loan, asset: str) -> int:
     if position is None:
         return 0
     held = position.btc_sats if asset == Asset.BTC else int(position.eth_wei)
-    return held - promised_units(loan, asset)
+    return held - promised_units(loan, asset) - away_units(loan, asset)

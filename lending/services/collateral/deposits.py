@@ -20,6 +20,7 @@ from lending import coverage, hooks
 from lending.models import (
     Account,
     Asset,
+    Delivery,
     Deposit,
     DepositAddress,
     Disposition,
@@ -156,8 +157,11 @@ def lose_deposit(*, deposit_id: int, reason: str) -> Deposit:
     if deposit.state == Deposit.State.CREDITED:
         _undo(loan, deposit, reason=reason)
         return deposit
+    came_back = deposit.state == Deposit.State.CAME_BACK
     _forget_block(deposit)
     _move(deposit, Deposit.State.ORPHANED, "orphaned", *_BLOCK, reason=reason)
+    if came_back:
+        _undone(deposit, f"{deposit.units} base units of {deposit.asset} that came back from the exchange")
     return deposit
 
 
@@ -190,12 +194,15 @@ def _undo(loan: Loan, deposit: Deposit, *, reason: str) -> None:
     reevaluate(loan)
     _forget_block(deposit)
     _move(deposit, Deposit.State.ORPHANED, "undone", *_BLOCK, reason=reason, data={"missing": str(units - taken)})
+    _undone(deposit, f"{units} base units of {deposit.asset}, {units - taken} of them had left already", reason)
+
+
+def _undone(deposit: Deposit, what: str, reason: str = "") -> None:
     open_incident(
         kind="lending.deposit_undone",
-        detail=f"A counted deposit of loan {loan.reference} is no longer on its network: {units} base units of "
-        f"{deposit.asset}, {units - taken} of them had left already.",
+        detail=f"A deposit of loan {deposit.loan.reference} in the books is no longer on its network: {what}.",
         dedupe_key=f"deposit_undone:{deposit.pk}:{deposit.credits}",
-        data={"deposit": deposit.pk, "loan": loan.pk, "reason": reason},
+        data={"deposit": deposit.pk, "loan": deposit.loan_id, "reason": reason},
     )
 
 
@@ -249,9 +256,19 @@ def screen_deposit(*, deposit_id: int) -> Deposit:
 
 @transaction.atomic
 def credit_deposit(*, deposit_id: int) -> Deposit:
-    """Count a screened deposit: into the ledger and the position, in this transaction. Or hold it, if it may not count."""
+    """Count a screened deposit: into the ledger and the position, in this transaction. Or hold it, if it may not count.
+
+    What comes back from the exchange is counted already. While it is on its way and its transaction is not recorded,
+    another deposit of the asset waits: it could be the same coins, less the exchange's fee.
+    """
+    from lending.services import deliveries
+
     loan, deposit = _locked(deposit_id)
     if deposit.state != Deposit.State.SCREENED:
+        return deposit
+    if (delivery := deliveries.brought_by(deposit)) is not None:
+        return _take_back(deposit, delivery)
+    if deliveries.may_be_back(deposit):
         return deposit
     if (why := _why_not(loan, deposit)) and why not in cleared_holds(deposit):
         return _hold(deposit, why)
@@ -275,6 +292,15 @@ def credit_deposit(*, deposit_id: int) -> Deposit:
     reevaluate(loan)
     hooks.tell(hooks.improved, loan, DESK)
     _move(deposit, Deposit.State.CREDITED, "credited", "credits", "credited_at", data=_data(deposit))
+    return deposit
+
+
+def _take_back(deposit: Deposit, delivery: Delivery) -> Deposit:
+    """Coins that were at the exchange and were not sold: they never left the books, so only their delivery ends."""
+    from lending.services import deliveries
+
+    _move(deposit, Deposit.State.CAME_BACK, "came_back", data={"delivery": delivery.pk, **_data(deposit)})
+    deliveries.came_back(delivery_id=delivery.pk, txid=deposit.txid)
     return deposit
 
 

@@ -26,7 +26,7 @@ from lending.models import (
     ReturnAddress,
     Withdrawal,
 )
-from lending.selectors.collateral import current_return_address, promised_units
+from lending.selectors.collateral import away_units, current_return_address, promised_units
 from lending.selectors.valuation import value_loan
 from lending.services import positions
 from lending.services.collateral.addresses import bitcoin_network, ether_network
@@ -249,7 +249,7 @@ def _require_room(row: Withdrawal, *, promised: int) -> None:
     position = Position.objects.select_for_update().get(pk=position.pk)
     held = position.btc_sats if row.asset == Asset.BTC else int(position.eth_wei)
     taken = int(row.units) + promised
-    if _kind(row.loan, None) != row.kind or taken > held:
+    if _kind(row.loan, None) != row.kind or taken > held - away_units(row.loan, row.asset):
         raise LoanRefused(
             _("So much is not there, or is asked for already. Nothing was changed."), code="lending.withdrawal.too_much"
         )
