@@ -13,8 +13,8 @@ from lending.models import Account, Accrual, AccrualRun, Currency, Entry, EntryK
 from lending.money import from_minor
 from lending.services.ledger import Line, post
 
-#: Small enough for the statement timeout, large enough that the statement's own cost does not count.
-BATCH: Final = 50_000
+#: So few loans are locked at once, and well under a second: a price that comes meanwhile waits no longer for them.
+BATCH: Final = 5_000
 
 
 def yesterday() -> date:
@@ -130,6 +130,12 @@ def _accrue_batch(
 ) -> tuple[int, int, int, int] | None:
     """One batch of loans after id `after`: (last id, loans, interest, late), or None when there are no more."""
     with transaction.atomic():
+        with connection.cursor() as cursor:
+            # The statement is told where the batch ends, or each would read the whole book to join it.
+            cursor.execute(_LAST_SQL, {"currency": currency, "target": target, "after": after, "batch": batch})
+            last = cursor.fetchone()[0]
+        if last is None:
+            return None
         entry_id = _next_id("lending_entry")
         with connection.cursor() as cursor:
             cursor.execute(
@@ -138,15 +144,15 @@ def _accrue_batch(
                     "currency": currency,
                     "target": target,
                     "after": after,
-                    "batch": batch,
+                    "last": last,
                     "parts": interest.PARTS,
                     "entry": entry_id,
                     "key": f"{EntryKind.ACCRUAL}:run:{run.pk}:{after}",
                 },
             )
             row: tuple[Any, ...] = cursor.fetchone()
-    last, loans, regular, late = row
-    return None if last is None else (last, int(loans), int(regular), int(late))
+    loans, regular, late = row
+    return last, int(loans), int(regular), int(late)
 
 
 def _next_id(table: str) -> int:
@@ -154,6 +160,14 @@ def _next_id(table: str) -> int:
         cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id'))", [table])
         return int(cursor.fetchone()[0])
 
+
+_LAST_SQL: Final = """
+SELECT max(loan_id) FROM (
+    SELECT loan_id FROM lending_accrual
+    WHERE currency = %(currency)s AND is_running AND loan_id > %(after)s AND through < %(target)s
+    ORDER BY loan_id LIMIT %(batch)s
+) AS batch
+"""
 
 # One statement, so the ledger's own check sees the lines of the entry together. Arithmetic as in `lending.interest`:
 # whole numbers only, and `div` cuts like `//`. Reach grows in proportion to the debt, as `lending.coverage.reach` says.
@@ -163,8 +177,9 @@ WITH due AS (
            GREATEST(0, %(target)s::date - GREATEST(through, due_on)) AS late_days,
            (%(target)s::date - through) - GREATEST(0, %(target)s::date - GREATEST(through, due_on)) AS days
     FROM lending_accrual
-    WHERE currency = %(currency)s AND is_running AND loan_id > %(after)s AND through < %(target)s
-    ORDER BY loan_id LIMIT %(batch)s
+    WHERE currency = %(currency)s AND is_running AND through < %(target)s
+        AND loan_id > %(after)s AND loan_id <= %(last)s
+    ORDER BY loan_id
     FOR UPDATE
 ), counted AS (
     SELECT loan_id, interest_booked, late_booked,
@@ -181,14 +196,15 @@ WITH due AS (
     UPDATE lending_accrual AS clock
     SET interest_parts = whole.interest_parts, late_parts = whole.late_parts, interest_booked = interest_now,
         late_booked = late_now, through = %(target)s
-    FROM whole WHERE clock.loan_id = whole.loan_id
+    FROM whole WHERE clock.loan_id = whole.loan_id AND clock.loan_id > %(after)s AND clock.loan_id <= %(last)s
 ), moved AS (
     UPDATE lending_position AS position
     SET debt = position.debt + whole.interest + whole.late,
         reach = position.reach * ((position.debt + whole.interest + whole.late)::float8 / position.debt),
         cure_reach = position.cure_reach * ((position.debt + whole.interest + whole.late)::float8 / position.debt)
     FROM whole
-    WHERE position.loan_id = whole.loan_id AND whole.interest + whole.late > 0 AND position.debt > 0
+    WHERE position.loan_id = whole.loan_id AND position.loan_id > %(after)s AND position.loan_id <= %(last)s
+        AND whole.interest + whole.late > 0 AND position.debt > 0
 ), lines AS (
     SELECT 'interest' AS account, loan_id, interest AS amount FROM whole WHERE interest > 0
     UNION ALL SELECT 'late', loan_id, late FROM whole WHERE late > 0
@@ -202,5 +218,5 @@ WITH due AS (
     INSERT INTO lending_posting (entry_id, account, loan_id, unit, amount)
     SELECT %(entry)s, account, loan_id, %(currency)s, amount FROM lines
 )
-SELECT max(loan_id), count(*), coalesce(sum(interest), 0), coalesce(sum(late), 0) FROM whole
+SELECT count(*), coalesce(sum(interest), 0), coalesce(sum(late), 0) FROM whole
 """

@@ -14,7 +14,20 @@ from hypothesis import strategies as st
 from lending.coverage import Prices, falls_to, reaches, value
 from lending.execution.sizing import next_slice, worth_to_sell
 from lending.money import ASSET_DIGITS, EXACT, floor_minor, from_minor
-from lending.stress import FIGURES, LARGEST, Holding, Parameters, Result, Terms, answers, prices_at, run, timeline
+from lending.stress import (
+    FIGURES,
+    LARGEST,
+    Holding,
+    Parameters,
+    Result,
+    Terms,
+    _Rules,
+    answers,
+    next_piece,
+    prices_at,
+    run,
+    timeline,
+)
 from lending.stress_paths import HOUR, PATHS, Point
 
 D = Decimal
@@ -317,6 +330,28 @@ def test_the_fast_way_equals_the_plain_one(
     found = run(book, start=START, points=points, parameters=parameters)
     assert {currency: as_plain(result) for currency, result in found.items()} == plainly(slow, points, parameters)
     assert book == slow
+
+
+tens = st.integers(0, 24).map(lambda number: 10 * number)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    sats=tens | st.integers(0, 240), wei=tens | st.just(0), debt=st.integers(1, 200), eth=st.sampled_from([1, 2]),
+    cost=st.sampled_from([0, 100, 2_500]), limit=st.sampled_from([20, 50, 1_000]), close=st.sampled_from([0, 10, 30]),
+)  # fmt: skip
+def test_a_slice_in_whole_numbers_is_the_desks_slice(  # type: ignore[no-untyped-def]
+    sats, wei, debt, eth, cost, limit, close
+) -> None:
+    """With a yen for each base unit every edge is met exactly: a limit, a remainder just small enough, equal assets."""
+    unit = 10**36
+    kind = Terms(sale_target_bps=20_000, cost_bps=cost, slice_limit=D(limit), close_out_below=D(close))
+    piece = next_piece(sats, wei, unit, eth * unit, debt * unit, _Rules(kind, unit))
+    found = next_slice(
+        holdings={"BTC": sats, "ETH": wei}, prices={"BTC": D(COIN), "ETH": D(eth * ETHER)}, debt=D(debt),
+        target_bps=20_000, cost_bps=cost, slice_limit=D(limit), close_out_below=D(close),
+    )  # fmt: skip
+    assert piece == (None if found is None else (found.asset == "BTC", found.units))
 
 
 @pytest.mark.parametrize("code", PATHS)
