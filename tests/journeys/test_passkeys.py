@@ -90,7 +90,7 @@ def test_somebody_new_opens_an_account_with_a_passkey_and_signs_in_with_it(
     confirm_with_passkey(walk)
     expect(page.locator("[data-error-summary]")).to_be_visible()
     walk.person.observed.problems = [
-        problem for problem in walk.person.observed.problems if "reauthenticate/webauthn/ answered 422" not in problem
+        problem for problem in walk.person.observed.problems if "webauthn/reauthenticate/ answered 422" not in problem
     ]
 
     # One device alone would be one loss away from being locked out.

@@ -186,7 +186,7 @@ def complete_recovery(*, recovery_id: int, actor: User) -> Recovery:
     with transaction.atomic():
         recovery = (
             Recovery.objects.select_for_update(of=("self",))
-            .select_related("security", "completion", "objection")
+            .select_related("security", "completion", "objection", "own_objection")
             .get(pk=recovery_id)
         )
         require_transition(
