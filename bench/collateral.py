@@ -296,7 +296,8 @@ def loop(prices: dict[str, Decimal], sample: int) -> tuple[float, int]:
 def charge_the_book(count: int) -> Accrued:
     """Yesterday's interest of every loan; checked against the model's own arithmetic and the ledger."""
     batches: list[float] = []
-    real = accrual._accrue_batch
+    module: Any = accrual
+    real = module._accrue_batch
 
     def timed(*arguments: Any) -> Any:
         began = time.perf_counter()
@@ -305,7 +306,7 @@ def charge_the_book(count: int) -> Accrued:
         finally:
             batches.append(time.perf_counter() - began)
 
-    accrual._accrue_batch = timed
+    module._accrue_batch = timed
     try:
         started = time.perf_counter()
         runs = accrual.accrue_book()
@@ -313,7 +314,7 @@ def charge_the_book(count: int) -> Accrued:
         assert sum(each.loans for each in runs) == count, "a loan was not charged"
         assert not any(each.loans for each in accrual.accrue_book()), "a loan was charged twice"
     finally:
-        accrual._accrue_batch = real
+        module._accrue_batch = real
     check_interest()
     return Accrued(taken, max(batches), count)
 

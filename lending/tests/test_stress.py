@@ -340,9 +340,7 @@ tens = st.integers(0, 24).map(lambda number: 10 * number)
     sats=tens | st.integers(0, 240), wei=tens | st.just(0), debt=st.integers(1, 200), eth=st.sampled_from([1, 2]),
     cost=st.sampled_from([0, 100, 2_500]), limit=st.sampled_from([20, 50, 1_000]), close=st.sampled_from([0, 10, 30]),
 )  # fmt: skip
-def test_a_slice_in_whole_numbers_is_the_desks_slice(  # type: ignore[no-untyped-def]
-    sats, wei, debt, eth, cost, limit, close
-) -> None:
+def test_a_slice_in_whole_numbers_is_the_desks_slice(sats, wei, debt, eth, cost, limit, close) -> None:
     """With a yen for each base unit every edge is met exactly: a limit, a remainder just small enough, equal assets."""
     unit = 10**36
     kind = Terms(sale_target_bps=20_000, cost_bps=cost, slice_limit=D(limit), close_out_below=D(close))
