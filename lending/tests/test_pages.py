@@ -190,3 +190,25 @@ def test_a_loan_that_went_on_shows_its_page_anew(loan: Loan) -> None:
 def test_the_state_of_a_loan_comes_before_all_else(loan: Loan) -> None:
     page = sign_in(loan.borrower, fresh=True).get(url("loan", loan.pk)).content.decode()
     assert page.index('id="loan-status"') < page.index('class="record-main')
+
+
+def test_deposits_are_looked_at_again_while_the_loan_takes_collateral(loan: Loan) -> None:
+    browser = sign_in(loan.borrower, fresh=True)
+    assert 'hx-select="#deposits"' in browser.get(url("deposit", loan.pk)).content.decode()
+    Loan.objects.filter(pk=loan.pk).update(state=Loan.State.REPAID)
+    assert "hx-trigger" not in browser.get(url("deposit", loan.pk)).content.decode()
+
+
+def test_a_credit_application_looks_again_by_itself_until_it_is_decided(db: None) -> None:
+    """Only the state: a file chosen for upload beside it stays chosen."""
+    loan = make_loan()
+    application = loan.line.application
+    browser = sign_in(application.applicant, fresh=True)
+    page = browser.get(url("credit", application.pk)).content.decode()
+    assert "hx-trigger" not in page
+    assert url("loan-request", loan.line.pk) in page
+    CreditApplication.objects.filter(pk=application.pk).update(state=CreditApplication.State.IN_REVIEW)
+    open_page = browser.get(url("credit", application.pk)).content.decode()
+    assert 'hx-trigger="every 5s" hx-select="#credit-state"' in open_page
+    live = open_page[open_page.index('id="credit-state"') :]
+    assert "<form" not in live[: live.index("</div>")]

@@ -211,3 +211,19 @@ def test_an_asked_admission_is_looked_at_again_until_it_is_decided(world, signed
     page = browser.get(url("receive")).content
     assert b"Not this time." in page
     assert b"hx-trigger" not in page
+
+
+def test_the_contract_and_the_board_are_looked_at_again_only_while_something_moves(world, signed_in):
+    desk = signed_in(world.issuer)
+    status, board = url("security-status", world.security.pk), url("placement", world.security.pk)
+    assert b"hx-trigger" not in desk.get(status).content
+    Security.objects.filter(pk=world.security.pk).update(state=Security.State.DEPLOYING)
+    assert b'hx-trigger="every 2s"' in desk.get(status).content
+    Security.objects.filter(pk=world.security.pk).update(state=Security.State.OFFERED)
+    assert b"hx-trigger" not in desk.get(board).content
+    subscription = world.place(world.alice, 5)
+    assert b'hx-trigger="every 3s" hx-select="#board"' in desk.get(board).content
+    assert b'hx-trigger="every 2s"' in desk.get(url("subscription-work", subscription.pk)).content
+    world.settle()
+    assert b"hx-trigger" not in desk.get(board).content
+    assert b"hx-trigger" not in desk.get(url("subscription-work", subscription.pk)).content
