@@ -128,9 +128,10 @@ def rearm(*, loan: Loan, worth: Decimal) -> Position:
         ),
         Stage.SALE,
     )
-    if position.stage == above:
+    if position.stage and above >= position.stage:
+        # Never deeper: a step that is reached is found by the sweep, which gives its notice or call. Skipped here, it never would.
         return position
-    return set_stage(loan=loan, stage=above, new_episode=above < position.stage)
+    return set_stage(loan=loan, stage=above, new_episode=bool(position.stage))
 
 
 def rebuild_positions() -> int:

@@ -25,6 +25,7 @@ from lending.models import (
     Stage,
 )
 from lending.services import accrual, calls, monitoring, positions, sales
+from lending.services.collateral.deposits import reevaluate
 from lending.services.ledger import Line, post
 from lending.tests import books
 from portal.models import AuditEntry
@@ -111,6 +112,18 @@ def test_notices_grow_more_urgent_and_the_deadline_begins_a_sale(lent):
     calls.review_calls(now=call.deadline)
     call.refresh_from_db()
     assert (call.state, state(lent), Sale.objects.get().cause) == ("expired", Loan.State.IN_SALE, "deadline")
+
+
+def test_a_change_of_collateral_between_a_price_and_its_sweep_skips_no_step(lent):
+    """The price that calls is accepted and waits for the sweep; a satoshi comes (or goes) before it is judged."""
+    tick = books.tick(btc=D(14_900_000))
+    with transaction.atomic():
+        lines = [Line(Account.COLLATERAL, "BTC", -1), Line(Account.CUSTODY, "BTC", 1)]
+        post(kind=EntryKind.DEPOSIT, key="one", loan_id=lent.pk, value_on=timezone.localdate(), lines=lines)
+        reevaluate(lent)
+    monitoring.evaluate(tick_id=tick.pk)
+    calls.act_on_breaches()
+    assert (state(lent), MarginCall.objects.count()) == (Loan.State.MARGIN_CALLED, 1)
 
 
 def test_the_sale_level_overrides_an_open_call(lent):
