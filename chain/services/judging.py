@@ -212,7 +212,7 @@ def sent_by_us(hashes: Iterable[str]) -> Sent:
 
 
 def _is_what_was_asked(attempt: Attempt) -> bool:
-    """Whether the bytes have this hash and carry out the row's call. Of officers' calls only the signatures may differ."""
+    """Whether the bytes have this hash and carry out the row's call."""
     raw, row = bytes(attempt.raw), attempt.transaction
     if attempt.is_cancellation or "0x" + keccak(raw).hex() != attempt.hash:
         return False
