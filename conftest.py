@@ -19,6 +19,7 @@ from chain.head import head_memory
 from chain.models import Contract, Signer
 from chain.testing import Anvil, anvil
 from portal.celery import app as celery
+from portal.memo import Remembered
 
 
 def _restore_rules(sender: Any, **_: Any) -> None:
@@ -103,9 +104,10 @@ def platform(deployed: Deployed, shared_node: Anvil, db: None, settings: Any) ->
 
 
 @pytest.fixture(autouse=True)
-def _no_head_is_remembered() -> None:
-    """The node's head is remembered per process for a moment; no test sees the head of the one before."""
+def _nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process remembers for a moment; no test sees what was before it, or counts by how fast it runs."""
     head_memory.forget()
+    monkeypatch.setattr(Remembered, "keeps", False)
 
 
 @pytest.fixture

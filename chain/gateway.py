@@ -41,6 +41,18 @@ class Gateway:
         (code,) = self._read("SecurityToken", token, "detectTransferRestriction", sender, recipient, units)
         return Restriction(code)
 
+    def transfer_verdict(self, token: str, sender: str, recipient: str, units: int) -> tuple[Restriction, bool]:
+        """Why a transfer would be refused at this moment, and whether the recipient is a contract; asked at once."""
+        question = self._question("SecurityToken", token, "detectTransferRestriction", sender, recipient, units)
+        try:
+            answer, code = self._rpc.gather(
+                [("eth_call", [question, "latest"]), ("eth_getCode", [recipient, "latest"])]
+            )
+        except RpcError as error:
+            raise self._refused(error) from error
+        (restriction,) = self._decoded("SecurityToken", token, "detectTransferRestriction", answer)
+        return Restriction(restriction), len(code) > 2
+
     def balance(self, token: str, holder: str) -> int:
         """Base units, frozen ones included."""
         return int(self._read("SecurityToken", token, "balanceOf", holder)[0])
@@ -108,8 +120,17 @@ class Gateway:
         return self._read(kind, to, function, *args)
 
     def _read(self, kind: str, to: str, function: str, *args: Any) -> tuple[Any, ...]:
-        call = {"to": to, "data": as_hex(abi.encode_call(kind, function, *args))}
-        answer = bytes.fromhex(self._call("eth_call", call, "latest").removeprefix("0x"))
+        return self._decoded(
+            kind, to, function, self._call("eth_call", self._question(kind, to, function, *args), "latest")
+        )
+
+    @staticmethod
+    def _question(kind: str, to: str, function: str, *args: Any) -> dict[str, str]:
+        return {"to": to, "data": as_hex(abi.encode_call(kind, function, *args))}
+
+    @staticmethod
+    def _decoded(kind: str, to: str, function: str, hexadecimal: str) -> tuple[Any, ...]:
+        answer = bytes.fromhex(hexadecimal.removeprefix("0x"))
         if not answer:
             # A view of ours always returns something; nothing means there is no contract at that address.
             raise NodeUnavailable(f"there is no {kind} at {to} on the chain behind this node")
@@ -128,9 +149,12 @@ class Gateway:
         try:
             return str(self._rpc.call(method, *params))
         except RpcError as error:
-            if error.is_revert:
-                raise CallRefused(abi.decode_error(error.revert_data)) from error
-            raise NodeUnavailable(error.message) from error
+            raise self._refused(error) from error
+
+    @staticmethod
+    def _refused(error: RpcError) -> CallRefused | NodeUnavailable:
+        """What the node's no means: the contract reverted, or the node could not be asked."""
+        return CallRefused(abi.decode_error(error.revert_data)) if error.is_revert else NodeUnavailable(error.message)
 
 
 def gateway() -> Gateway:

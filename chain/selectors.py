@@ -11,7 +11,7 @@ from datetime import datetime, tzinfo
 from typing import Final
 
 from django.conf import settings
-from django.db.models import Case, DecimalField, F, Q, QuerySet, Sum, When
+from django.db.models import Case, DecimalField, F, OuterRef, Q, QuerySet, Subquery, Sum, When
 from django.db.models.functions import TruncDate
 from django.urls import reverse
 from django.utils import timezone
@@ -51,6 +51,7 @@ from chain.types import (
 )
 from chain.wording import RESTRICTIONS, error_sentence
 from portal.exceptions import DomainError
+from portal.memo import once_per_request
 from portal.models import Role, User
 
 
@@ -79,6 +80,7 @@ def chain_status() -> ChainStatus:
     )
 
 
+@once_per_request
 def _cursor() -> Cursor:
     return Cursor.objects.filter(chain_id=settings.CHAIN_ID).first() or Cursor(chain_id=settings.CHAIN_ID)
 
@@ -143,18 +145,23 @@ def _is_distrusted(key: str, at: datetime, distrusted: dict[str, datetime]) -> b
 
 
 def balances_for(addresses: Collection[str]) -> list[BalanceView]:
-    """Every token these addresses hold, held until the last final block, or are admitted on. Two queries."""
-    return _balance_views(Holding.objects.filter(chain_id=settings.CHAIN_ID, holder__in=set(addresses)).filter(_IN_USE))
+    """Every token these addresses hold, held until the last final block, or are admitted on. One query."""
+    return list(_balances_of(frozenset(addresses)))
+
+
+@once_per_request
+def _balances_of(addresses: frozenset[str]) -> list[BalanceView]:
+    return _balance_views(Holding.objects.filter(chain_id=settings.CHAIN_ID, holder__in=addresses).filter(_IN_USE))
 
 
 def holders_of(token: str) -> list[BalanceView]:
-    """Who holds `token` at the head or at the final block, largest holding first. Two queries."""
+    """Who holds `token` at the head or at the final block, largest holding first. One query."""
     rows = Holding.objects.filter(chain_id=settings.CHAIN_ID, token=token).filter(Q(units__gt=0) | Q(final_units__gt=0))
     return _balance_views(rows.order_by("-units", "holder"))
 
 
 def admitted_on(token: str) -> list[BalanceView]:
-    """Whose live SBT is admitted on `token`, whether they hold any of it or not. Two queries."""
+    """Whose live SBT is admitted on `token`, whether they hold any of it or not. One query."""
     rows = Holding.objects.filter(chain_id=settings.CHAIN_ID, token=token, admitted_sbt__gt=0).order_by("holder")
     return [view for view in _balance_views(rows) if view.is_admitted]
 
@@ -163,12 +170,7 @@ _IN_USE = Q(units__gt=0) | Q(final_units__gt=0) | Q(frozen_units__gt=0) | Q(admi
 
 
 def _balance_views(rows: QuerySet[Holding]) -> list[BalanceView]:
-    holdings = list(rows)
-    live = dict(
-        SbtRecord.objects.filter(
-            chain_id=settings.CHAIN_ID, revoked=False, address__in={holding.holder for holding in holdings}
-        ).values_list("address", "token_id")
-    )
+    live = SbtRecord.objects.filter(chain_id=settings.CHAIN_ID, revoked=False, address=OuterRef("holder"))
     return [
         BalanceView(
             token=holding.token,
@@ -177,9 +179,9 @@ def _balance_views(rows: QuerySet[Holding]) -> list[BalanceView]:
             final_units=holding.final_units,
             frozen_units=holding.frozen_units,
             # The token admits an SBT, not an address: a new SBT of the same address must be admitted again.
-            is_admitted=holding.admitted_sbt > 0 and live.get(holding.holder) == holding.admitted_sbt,
+            is_admitted=holding.admitted_sbt > 0 and holding.live_sbt == holding.admitted_sbt,
         )
-        for holding in holdings
+        for holding in rows.annotate(live_sbt=Subquery(live.values("token_id")[:1]))
     ]
 
 

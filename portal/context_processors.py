@@ -8,6 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
+from portal.memo import Remembered
 from portal.models import Role, User
 from portal.navigation import menu_for
 from portal.selectors import theme_for
@@ -43,8 +44,12 @@ def _unread_notices(request: HttpRequest) -> int:
     return unread_count(user) if isinstance(user, User) else 0
 
 
-def _chain_status() -> Any:
+def _ask_chain_status() -> Any:
     # The one place where a page's frame looks at the chain; from the database and the cache, never from the node.
     from chain.selectors import chain_status
 
     return chain_status()
+
+
+#: For the line at the foot of every page. What a page says of its own figures it reads itself.
+_chain_status = Remembered(_ask_chain_status, seconds=1)

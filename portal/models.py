@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import BaseUserManager
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AbstractUser, Group
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
@@ -36,6 +37,18 @@ class UserManager(BaseUserManager["User"]):
 
     def get_by_natural_key(self, username: str | None) -> User:
         return self.get(email=(username or "").lower())
+
+    def with_standing(self) -> models.QuerySet[User]:
+        """People with their roles (`role_names`) and whether they have a second factor (`second_factor`), in one query.
+
+        Recovery codes alone are no second factor.
+        """
+        from allauth.mfa.models import Authenticator  # it needs this module's `User` first
+
+        kinds = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
+        factors = Authenticator.objects.filter(user=models.OuterRef("pk"), type__in=kinds)
+        groups = Group.objects.filter(user=models.OuterRef("pk"))
+        return self.annotate(role_names=ArraySubquery(groups.values("name")), second_factor=models.Exists(factors))
 
     def create_user(self, email: str, password: str | None = None, **extra: Any) -> User:
         if not email:
@@ -69,6 +82,10 @@ class User(AbstractUser):
 
     objects = UserManager()  # type: ignore[assignment,misc]
 
+    # What `UserManager.with_standing` reads along.
+    role_names: list[str]
+    second_factor: bool
+
     class Meta:
         verbose_name = _("person")
         verbose_name_plural = _("people")
@@ -89,7 +106,8 @@ class User(AbstractUser):
     def roles(self) -> frozenset[str]:
         """Names of this person's staff roles; cached for the life of the instance."""
         if not hasattr(self, "_roles"):
-            self._roles = frozenset(self.groups.values_list("name", flat=True))
+            read = self.role_names if "role_names" in self.__dict__ else self.groups.values_list("name", flat=True)
+            self._roles = frozenset(read)
         return self._roles
 
     def has_role(self, role: Role) -> bool:

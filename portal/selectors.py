@@ -27,13 +27,14 @@ def summaries_for(user: User) -> list[Summary]:
 
 
 def has_second_factor(user: User | AnonymousUser) -> bool:
-    """Whether this person has an authenticator app or a passkey. Recovery codes alone do not count."""
-    from allauth.mfa.models import Authenticator
+    """Whether this person has an authenticator app or a passkey. Recovery codes alone do not count.
 
+    Of the person signed in it is what held when the request began.
+    """
     if not isinstance(user, User):
         return False
-    kinds = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
-    return Authenticator.objects.filter(user=user, type__in=kinds).exists()
+    known = user if "second_factor" in user.__dict__ else User.objects.with_standing().get(pk=user.pk)
+    return known.second_factor
 
 
 def theme_for(request: HttpRequest) -> str:

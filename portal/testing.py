@@ -36,7 +36,7 @@ def make_person(
 def sign_in(user: User, *, fresh: bool = True, method: str = "mfa") -> Client:
     """A browser in which `user` is signed in; `fresh`: they used their second factor (or `method`) just now."""
     client = Client()
-    client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(user)
     note_sign_in(client, user, fresh=fresh, method=method)
     return client
 

@@ -104,7 +104,7 @@ def precheck_typed(
 def precheck(user: User, security: Security, recipient: str, units: int, *, sender: str = "") -> Precheck:
     """Whether `user` may pass `units` base units of `security` from `sender` (default: their custody wallet) to `recipient`.
 
-    Never raises for anything a person can type; never writes. A constant number of queries, two calls to the node.
+    Never raises for anything a person can type; never writes. A constant number of queries, one request to the node.
     """
     try:
         address = parse_address(recipient)
@@ -278,8 +278,7 @@ def _judge(facts: Facts) -> Precheck:
     token = facts.security.token or ""
     lines = explain(facts)
     try:
-        is_contract = gateway().is_contract(facts.recipient)
-        restriction = Restriction(gateway().restriction(token, facts.sender, facts.recipient, facts.units))
+        restriction, is_contract = gateway().transfer_verdict(token, facts.sender, facts.recipient, facts.units)
     except NodeUnavailable:
         return Precheck(
             lines=lines,

@@ -24,6 +24,7 @@ from chain.types import BalanceView, ChainStatus, MovementView, Standing
 from kyc.models import Wallet
 from kyc.selectors import names_by_user, people_by_address, wallets_for
 from portal.exports import safe_cell
+from portal.memo import once_per_request
 from portal.models import User
 from portal.money import Money
 from portal.units import format_units
@@ -67,13 +68,13 @@ __all__ = [
     "holdings_csv",
     "holdings_for",
     "names_for",
+    "open_offers_to",
     "portfolio_for",
     "portfolio_over_time",
     "precheck",
     "precheck_typed",
     "recoveries_for",
     "securities",
-    "securities_offered_to",
     "sending_wallet",
     "subscriptions_for",
     "transfer_for",
@@ -106,9 +107,11 @@ def securities_known_to(user: User) -> list[Security]:
     return list(Security.objects.filter(mine, state__in=Security.ON_CHAIN).distinct())
 
 
-def securities_offered_to(user: User) -> QuerySet[Subscription]:
-    """Open invitations of this person."""
-    return subscriptions_for(user).filter(state=Subscription.State.INVITED, security__state=Security.State.OFFERED)
+@once_per_request
+def open_offers_to(user: User) -> list[Subscription]:
+    """Open invitations of this person, newest first; read once per page, where the menu counts them too."""
+    invited = {"state": Subscription.State.INVITED, "security__state": Security.State.OFFERED}
+    return list(subscriptions_for(user).filter(**invited))
 
 
 def subscriptions_for(user: User) -> QuerySet[Subscription]:
@@ -185,17 +188,15 @@ def history_for(user: User, *, security: Security | None = None, limit: int = 50
     rows = movements_for(own, token=security.token if security else None, limit=limit)
     known = _by_token(row.token for row in rows)
     labels = _labels(user)
-    ids = dict(
-        Transfer.objects.filter(transaction__mined_hash__in={row.transaction_hash for row in rows}).values_list(
-            "transaction__mined_hash", "pk"
-        )
-    )
-    ids |= dict(
-        Transfer.objects.filter(outside__hash__in={row.transaction_hash for row in rows}).values_list(
-            "outside__hash", "pk"
-        )
-    )
+    ids = _transfers_behind({row.transaction_hash for row in rows})
     return [_history_line(row, known[row.token], own, labels, ids) for row in rows if row.token in known]
+
+
+def _transfers_behind(hashes: set[str]) -> dict[str, int]:
+    """Our transfers by the hash of the transaction that carried them, whoever sent it (one query)."""
+    kept = Transfer.objects.filter(transaction__mined_hash__in=hashes).values_list("transaction__mined_hash", "pk")
+    own = Transfer.objects.filter(outside__hash__in=hashes).values_list("outside__hash", "pk")
+    return dict(kept.union(own, all=True))
 
 
 def _history_line(
@@ -310,6 +311,7 @@ def names_for(user: User, addresses: Iterable[str]) -> dict[str, str]:
     return names
 
 
+@once_per_request
 def _labels(user: User) -> dict[str, str]:
     return dict(AddressBookEntry.objects.filter(user=user).values_list("address", "label"))
 

@@ -13,9 +13,9 @@ from portal.registry import NextStep, Summary
 from tokens.models import AdmissionRequest, Recovery, Security, Subscription
 from tokens.selectors import (
     admission_requests_open,
+    open_offers_to,
     portfolio_for,
     recoveries_for,
-    securities_offered_to,
     transfers_for,
 )
 from tokens.templatetags.securities import state_tone
@@ -23,7 +23,7 @@ from tokens.templatetags.securities import state_tone
 
 def open_offers(user: User) -> int:
     """Invitations this person has not answered."""
-    return securities_offered_to(user).count()
+    return len(open_offers_to(user))
 
 
 def open_admissions(user: User) -> int:
@@ -52,7 +52,7 @@ def investor_steps(user: User) -> Iterator[NextStep]:
             tone="bad",
             priority=5,
         )
-    for offer in securities_offered_to(user)[:5]:
+    for offer in open_offers_to(user)[:5]:
         yield NextStep(
             title=_("You are invited to subscribe to %(security)s") % {"security": offer.security.name},
             detail=_("Read the terms and documents, then subscribe or decline."),

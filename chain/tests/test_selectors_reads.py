@@ -226,11 +226,11 @@ def test_every_list_costs_the_same_whatever_its_length(cursor, rows, django_asse
     TokenState.objects.create(chain_id=CHAIN, token=TOKEN)
     with django_assert_num_queries(3):
         assert len(selectors.sbts_for(holders)) == rows
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(1):
         assert len(selectors.balances_for(holders)) == rows
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(1):
         assert len(selectors.holders_of(TOKEN)) == rows
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(1):
         assert len(selectors.admitted_on(TOKEN)) == rows
     with django_assert_num_queries(2):
         assert len(selectors.movements_for(holders, limit=500)) == rows

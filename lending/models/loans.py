@@ -113,6 +113,11 @@ class Loan(models.Model):
     def __str__(self) -> str:
         return self.reference
 
+    @property
+    def state_label(self) -> str:
+        """The state in words. Long lists use it: `get_state_display` translates every state there is, for each row."""
+        return str(self.State(self.state).label)
+
 
 class Draw(models.Model):
     """Money asked for under a loan, and sent. Asked for, it already counts against both caps."""

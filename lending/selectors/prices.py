@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import DurationField, ExpressionWrapper, OuterRef, Prefetch, QuerySet, Subquery, Value
 from django.utils import timezone
 
 from lending.coverage import Prices
 from lending.models import Asset, Breaker, Observation, Price, PricePolicy, PriceSource
 from lending.models.prices import Pair, pair_of
+from portal.memo import once_per_request
 
 
 def accepted_price(pair: str, *, at: datetime | None = None) -> Price | None:
@@ -18,17 +19,28 @@ def accepted_price(pair: str, *, at: datetime | None = None) -> Price | None:
 
     For a moment in the past the breaker's state is not known any more: the newest price that held then is the answer.
     """
+    return accepted_prices(at=at).get(pair)
+
+
+@once_per_request
+def accepted_prices(*, at: datetime | None = None) -> dict[str, Price]:
+    """The prices that hold at `at` (default: now) by pair, as `accepted_price` tells them. One query, once per page."""
     moment = at or timezone.now()
-    policy = PricePolicy.objects.filter(pk=pair).first()
-    if policy is None or (at is None and Breaker.objects.filter(pk=pair, state=Breaker.State.OPEN).exists()):
-        return None
-    oldest = moment - timedelta(seconds=policy.valid_seconds)
-    return Price.objects.filter(pair=pair, at__lte=moment, at__gt=oldest).order_by("-at", "-id").first()
+    policies = PricePolicy.objects.all()
+    if at is None:
+        policies = policies.exclude(pk__in=Breaker.objects.filter(state=Breaker.State.OPEN).values("pk"))
+    second = Value(timedelta(seconds=1), output_field=DurationField())
+    valid = ExpressionWrapper(OuterRef("valid_seconds") * second, output_field=DurationField())
+    held = Price.objects.filter(pair=OuterRef("pk"), at__lte=moment, at__gt=Value(moment) - valid)
+    newest = Subquery(held.order_by("-at", "-id").values("pk")[:1])
+    rows = Price.objects.filter(pk__in=policies.annotate(newest=newest).values("newest"))
+    return {price.pair: price for price in rows}
 
 
 def prices_of(currency: str, *, at: datetime | None = None) -> Prices:
     """Both prices in `currency` that hold; None for an asset without one."""
-    btc, eth = (accepted_price(pair_of(asset, currency), at=at) for asset in (Asset.BTC, Asset.ETH))
+    held = accepted_prices(at=at)
+    btc, eth = (held.get(pair_of(asset, currency)) for asset in (Asset.BTC, Asset.ETH))
     return Prices(currency=currency, btc=btc.value if btc else None, eth=eth.value if eth else None)
 
 

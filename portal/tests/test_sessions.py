@@ -43,7 +43,7 @@ def test_passkeys_come_before_passwords_and_codes(db, client):
     page = client.get(reverse("account_login")).content.decode()
     assert page.index('id="passkey_login"') < page.index('name="password"')
     user = make_person("a@example.jp")
-    client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(user)
     page = client.get(reverse("mfa_index")).content.decode()
     assert page.index(reverse("mfa_add_webauthn")) < page.index(reverse("mfa_activate_totp"))
 
@@ -81,3 +81,43 @@ def test_a_wrong_password_tells_nobody_of_a_sign_in(db, client):
     user = make_person("a@example.jp")
     client.post(reverse("account_login"), {"login": user.email, "password": "wrong horse"})
     assert not Notice.objects.filter(user=user, kind="portal.new_sign_in").exists()
+
+
+def test_the_use_of_a_session_is_noted_once_a_minute_and_at_once_when_it_comes_from_elsewhere(
+    db, client, django_assert_num_queries
+):
+    user = make_person("a@example.jp")
+    browser = browser_of(type(client), user)
+    browser.get(reverse("portal:home"))
+    noted = UserSession.objects.get(user=user)
+    browser.get(reverse("portal:home"))
+    assert UserSession.objects.get(user=user).last_seen_at == noted.last_seen_at
+    browser.get(reverse("portal:home"), REMOTE_ADDR="127.0.0.9")
+    moved = UserSession.objects.get(user=user)
+    assert (moved.ip, moved.last_seen_at > noted.last_seen_at) == ("127.0.0.9", True)
+    browser.get(reverse("portal:home"))
+    assert UserSession.objects.get(user=user).ip == "127.0.0.1"
+
+
+def test_without_redis_each_use_of_a_session_is_noted(db, client, settings):
+    user = make_person("a@example.jp")
+    browser = browser_of(type(client), user)
+    browser.get(reverse("portal:home"))
+    noted = UserSession.objects.get(user=user)
+    redis = settings.CACHES["default"] | {"LOCATION": "redis://127.0.0.1:9/0"}
+    settings.CACHES = {"default": redis}
+    browser.get(reverse("portal:home"))
+    assert UserSession.objects.get(user=user).last_seen_at > noted.last_seen_at
+
+
+def test_roles_and_second_factor_of_the_person_signed_in_are_read_in_one_query(db, django_assert_num_queries):
+    from portal.models import Role, User
+    from portal.selectors import has_second_factor
+
+    officer = make_person("o@example.jp", role=Role.KYC_OFFICER, second_factor=True)
+    investor = make_person("i@example.jp")
+    with django_assert_num_queries(1):
+        read = {person.pk: person for person in User.objects.with_standing()}
+        standing = [(read[who.pk].roles, has_second_factor(read[who.pk])) for who in (officer, investor)]
+    assert standing == [(frozenset({Role.KYC_OFFICER}), True), (frozenset(), False)]
+    assert (has_second_factor(officer), has_second_factor(investor)) == (True, False)

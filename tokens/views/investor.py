@@ -30,7 +30,7 @@ def holdings(request: HttpRequest) -> HttpResponse:
         "over_time": selectors.portfolio_over_time(user),
         "history": selectors.history_for(user, limit=10),
         "status": chain_status(),
-        "offers": selectors.securities_offered_to(user),
+        "offers": selectors.open_offers_to(user),
         "recoveries": selectors.recoveries_for(user).filter(state__in=Recovery.OPEN),
     }
     return render(request, "tokens/holdings.html", context)
