@@ -82,10 +82,6 @@ class User(AbstractUser):
 
     objects = UserManager()  # type: ignore[assignment,misc]
 
-    # What `UserManager.with_standing` reads along.
-    role_names: list[str]
-    second_factor: bool
-
     class Meta:
         verbose_name = _("person")
         verbose_name_plural = _("people")
@@ -106,8 +102,8 @@ class User(AbstractUser):
     def roles(self) -> frozenset[str]:
         """Names of this person's staff roles; cached for the life of the instance."""
         if not hasattr(self, "_roles"):
-            read = self.role_names if "role_names" in self.__dict__ else self.groups.values_list("name", flat=True)
-            self._roles = frozenset(read)
+            read = self.__dict__.get("role_names")  # `UserManager.with_standing` has asked already
+            self._roles = frozenset(self.groups.values_list("name", flat=True) if read is None else read)
         return self._roles
 
     def has_role(self, role: Role) -> bool:

@@ -34,7 +34,7 @@ def has_second_factor(user: User | AnonymousUser) -> bool:
     if not isinstance(user, User):
         return False
     known = user if "second_factor" in user.__dict__ else User.objects.with_standing().get(pk=user.pk)
-    return known.second_factor
+    return bool(known.__dict__["second_factor"])
 
 
 def theme_for(request: HttpRequest) -> str:

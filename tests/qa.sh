@@ -20,7 +20,7 @@ no_migration_missing() { $bin/python -m portal.demo with-services -- $bin/python
 
 check "ruff" $bin/ruff check .
 check "ruff format" $bin/ruff format --check .
-check "mypy" $bin/mypy portal chain kyc tokens lending
+check "mypy" env $offline $secret $bin/mypy portal chain kyc tokens lending
 check "types of the front end" npm run --silent check
 check "translations" env $offline $secret $bin/python manage.py translations check
 check "migrations" no_migration_missing

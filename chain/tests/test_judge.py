@@ -261,7 +261,7 @@ def test_an_attempt_that_hangs_on_somebody_elses_row_is_not_ours(scene: Scene) -
     agent = agent_of(scene)
     (step,) = services.freeze_holder(holder=scene.alice.address, token=scene.token, actor=scene.duty, reason="stolen")
     scene.settle()
-    honest = ChainTransaction.objects.get(pk=step.transaction_id)
+    honest = ChainTransaction.objects.get(pk=step.transaction_id or 0)
     stolen = scene.steal(agent, operations.mint(scene.token, scene.bob.address, 5))
     raw = bytes(honest.attempts.get().raw)
     Attempt.objects.create(
@@ -300,7 +300,7 @@ def test_what_officers_decided_is_judged_by_what_it_does_in_the_end(scene: Scene
     services.suspend_holder_sbt(holder=scene.bob.address, actor=scene.duty, reason="x")
     scene.settle()
     step = services.lift_suspension(holder=scene.bob.address, actor=scene.administrator, reason="over")
-    row = ChainTransaction.objects.get(pk=step.transaction_id)
+    row = ChainTransaction.objects.get(pk=step.transaction_id or 0)
     proposal = SafeProposal.objects.select_related("safe").get(transaction=row)
     assert verdict(row) == "asked"
     other = operations.reinstate_sbt(scene.alice.address)

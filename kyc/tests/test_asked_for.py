@@ -8,7 +8,8 @@ from chain.models import ChainTransaction
 from chain.tests.lies import assert_only_the_truth_passes, copy_of, verdict
 from kyc import services
 from kyc.models import AttestationRecord, LifecycleStep, Wallet, WalletRequest
-from kyc.tests.test_own_wallets import linked, make_effective
+from kyc.tests.conftest import make_effective
+from kyc.tests.test_own_wallets import linked
 
 __all__ = ["linked"]  # a fixture
 

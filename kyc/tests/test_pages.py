@@ -214,7 +214,7 @@ def test_the_ages_of_the_queue_are_counted_and_the_oldest_is_named(db, django_us
     waiting(django_user_model, 1, 23, 25, 71, 73, 167, 169, 1_000)
     ages = selectors.queue_ages()
     assert ages.counts == (2, 2, 2, 2)
-    assert ages.oldest == Application.objects.order_by("submitted_at").first().submitted_at
+    assert ages.oldest == Application.objects.earliest("submitted_at").submitted_at
 
 
 def test_ages_are_counted_to_the_cap_only_and_the_page_says_so(

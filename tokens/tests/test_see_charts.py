@@ -96,7 +96,7 @@ def test_nothing_held_is_no_line():
 
 def test_one_movement_is_a_line_from_nothing():
     lines = values_over_time([(date(2027, 1, 1), yen(5))], until=date(2027, 1, 1))
-    assert [line.points for line in lines] == [[(date(2026, 12, 31), 0), (date(2027, 1, 1), 5)]]
+    assert [line.points for line in lines] == [[(date(2026, 12, 31), Decimal(0)), (date(2027, 1, 1), Decimal(5))]]
 
 
 def test_currencies_do_not_mix():
