@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from lending.bitcoin.simulator.chain import Chain
 from lending.bitcoin.simulator.custodian import sign
 from lending.models import (
     Account,
+    Breach,
     Deposit,
     DepositAddress,
     Disposition,
@@ -25,9 +27,10 @@ from lending.models import (
     Position,
     Posting,
     ReturnAddress,
+    Stage,
     Withdrawal,
 )
-from lending.services import positions
+from lending.services import monitoring, positions
 from lending.services.bitcoin import needed_confirmations, prepare_psbt, run_bitcoin_sweep, submit_signed
 from lending.services.collateral import (
     advance_deposits,
@@ -46,7 +49,7 @@ from lending.services.collateral import (
     request_withdrawal,
 )
 from lending.services.collateral.deposits import DepositFacts, credit_deposit, screen_deposit
-from lending.tests import world
+from lending.tests import books, world
 from portal.exceptions import DomainError
 from portal.models import AuditEntry, Role, User
 
@@ -263,10 +266,12 @@ def test_a_counted_deposit_reorganised_away_for_good_is_taken_out_and_the_price_
     assert (lost.state, kept.state, counted(loan)) == ("orphaned", "credited", BTC // 2)
     assert before.reach is not None
     assert after.reach is not None
-    # Half the collateral: every threshold lies at twice the price; and at 100 % only the sale is still to come.
-    assert after.stage == 4
-    assert after.reach == pytest.approx(before.reach * 2 * 12_000 / 17_500)
+    # Half the collateral: the threshold lies at twice the price. The step itself stays: what is reached, the sweep finds.
+    assert after.stage == before.stage
+    assert after.reach == pytest.approx(before.reach * 2)
     assert positions.rebuild_positions() == 0
+    monitoring.evaluate(tick_id=books.tick(btc=Decimal(10_000_000)).pk)
+    assert Breach.objects.get(loan=loan).stage == Stage.SALE
 
 
 def test_what_was_undone_after_it_had_left_is_booked_as_missing_and_filled_first(bitcoin: Chain) -> None:

@@ -1065,4 +1065,4 @@ def _profile() -> Any:
     }
     if _CHANCE:
         return bounded(max_examples=_CHANCE, stateful_step_count=60, print_blob=True, **common)
-    return bounded(max_examples=8, stateful_step_count=40, derandomize=True, **common)
+    return bounded(max_examples=4, stateful_step_count=40, derandomize=True, **common)
