@@ -46,7 +46,7 @@ def alarm(cause: str, severity: int = Alarm.Severity.ACT, **more: Any) -> Alarm:
 
 
 def told(kind: str) -> list[tuple[str, str]]:
-    rows = Notice.objects.filter(kind=f"chain.{kind}").order_by("pk")
+    rows = Notice.objects.filter(kind=f"chain.{kind}").order_by("user__email", "pk")
     return [(row.user.email.partition("@")[0], row.key) for row in rows.select_related("user")]
 
 
@@ -56,7 +56,7 @@ def test_a_theft_calls_who_is_on_duty_and_nobody_else(scene: Scene, mailoutbox: 
     scene.notice()
     raised = Alarm.objects.get()
     scene.notice()
-    assert told("alarm_act") == [("duty", str(raised.pk)), ("admin", str(raised.pk))]
+    assert told("alarm_act") == [("admin", str(raised.pk)), ("duty", str(raised.pk))]
     assert send_notices() == 2
     for letter in mailoutbox:
         assert letter.subject.startswith("[Musubi] Act now: ")
