@@ -125,3 +125,12 @@ def test_two_officers_do_it_on_the_pages(loan: Loan) -> None:
     two.post(where, {"verdict": "agree"})
     row.refresh_from_db()
     assert row.state == "returned"
+
+
+def test_a_form_left_empty_is_refused_as_an_error_and_changes_nothing(loan: Loan) -> None:
+    row = arrived(loan)
+    officer = sign_in(make_person("one@desk.example", role=Role.LOAN_OFFICER, second_factor=True), fresh=True)
+    for name, key in (("wrong-asset", loan.pk), ("disposition", row.pk), ("hand-return-record", row.pk)):
+        answer = officer.post(reverse(f"lending:{name}", args=[key]), {}, follow=True)
+        assert [message.level_tag for message in answer.context["messages"]] == ["error"], name
+    assert (Deposit.objects.count(), row.dispositions.count(), HandReturn.objects.count()) == (1, 0, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -40,6 +41,11 @@ def hits(request: HttpRequest) -> HttpResponse:
 
 def _acted(request: HttpRequest, action: Callable[[], object], done: str) -> HttpResponse:
     act(request, action, done)
+    return _back(request)
+
+
+def _back(request: HttpRequest) -> HttpResponse:
+    """To the list this person came from."""
     at_desk = person(request).has_role(Role.LOAN_OFFICER)
     return redirect("lending:work" if at_desk else "lending:hits")
 
@@ -52,7 +58,8 @@ def disposition(request: HttpRequest, deposit_id: int) -> HttpResponse:
     get_object_or_404(Deposit, pk=deposit_id)
     form = DispositionForm(request.POST)
     if not form.is_valid():
-        return _acted(request, lambda: None, _("Give a reason. Nothing was changed."))
+        messages.error(request, _("Give a reason. Nothing was changed."))
+        return _back(request)
     reason, verdict = form.cleaned_data["reason"], form.cleaned_data["verdict"]
     return _acted(
         request,
@@ -84,7 +91,7 @@ def wrong_asset(request: HttpRequest, loan_id: int) -> HttpResponse:
     get_object_or_404(Loan, pk=loan_id)
     form = WrongAssetForm(request.POST)
     if not form.is_valid():
-        act(request, lambda: None, _("Fill in every field. Nothing was changed."))
+        messages.error(request, _("Fill in every field. Nothing was changed."))
     else:
         act(
             request,
@@ -102,7 +109,8 @@ def hand_return_record(request: HttpRequest, deposit_id: int) -> HttpResponse:
     get_object_or_404(Deposit, pk=deposit_id)
     form = HandReturnForm(request.POST)
     if not form.is_valid():
-        return _acted(request, lambda: None, _("Fill in every field. Nothing was changed."))
+        messages.error(request, _("Fill in every field. Nothing was changed."))
+        return _back(request)
     return _acted(
         request,
         lambda: record_hand_return(deposit_id=deposit_id, actor=person(request), **form.cleaned_data),
