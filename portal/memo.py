@@ -76,8 +76,3 @@ class Remembered(Generic[Answer]):
                 answer = self._ask()
                 self._kept = (self._clock() + self._seconds, answer)
             return self._kept[1]
-
-    def forget(self) -> None:
-        """Ask again at the next call."""
-        with self._lock:
-            self._kept = None

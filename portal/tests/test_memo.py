@@ -104,10 +104,3 @@ def test_a_moment_later_it_is_asked_again(remembering) -> None:
     assert remembered() == 1
     now[0] = 10.0
     assert remembered() == 2
-
-
-def test_what_was_remembered_can_be_forgotten(remembering) -> None:
-    remembered = Remembered(Asked(), seconds=10)
-    remembered()
-    remembered.forget()
-    assert remembered() == 2
