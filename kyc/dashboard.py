@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from chain.registry import visibility
 from kyc import progress, selectors
@@ -45,7 +45,7 @@ def _investor_steps(user: User) -> Iterable[NextStep]:
             title=_("Finish your application"),
             detail=_("Everything you entered is kept."),
             url=reverse("kyc:application"),
-            action=_("Go on"),
+            action=pgettext("application", "Go on"),
             priority=10,
         )
     elif status == _S.SENT_BACK:

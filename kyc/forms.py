@@ -10,6 +10,7 @@ from django import forms
 from django.conf import settings
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from kyc.countries import country_choices
 from kyc.models import Application, Decision, Evidence, ScreeningHit
@@ -120,7 +121,7 @@ class SectionForm(forms.Form):
 class OwnerForm(forms.Form):
     """One beneficial owner."""
 
-    name = forms.CharField(label=_("Name"), max_length=160)
+    name = forms.CharField(label=pgettext_lazy("person", "Name"), max_length=160)
     name_kana = forms.CharField(
         label=_("Name in katakana"), max_length=160, required=False, help_text=_("For example ヤマダ タロウ")
     )

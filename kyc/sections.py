@@ -9,6 +9,7 @@ from typing import Any, Final
 from django.db import models
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from kyc import rules
 from kyc.models import Application, CorporateDetails, DatedRule, Evidence, IndividualDetails
@@ -18,7 +19,7 @@ from kyc.names import tidy, tidy_digits, tidy_kana
 
 class Progress(models.TextChoices):
     NOT_STARTED = "not_started", _("Not started")
-    IN_PROGRESS = "in_progress", _("In progress")
+    IN_PROGRESS = "in_progress", pgettext_lazy("form", "In progress")
     DONE = "done", _("Done")
     SENT_BACK = "sent_back", _("Needs a new document")
 

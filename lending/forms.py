@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from lending.models import (
     Asset,
@@ -287,7 +288,7 @@ class HandReturnForm(forms.Form):
     """How it was sent back, and where to."""
 
     txid = forms.CharField(label=_("Transaction"), max_length=66)
-    destination = forms.CharField(label=_("Sent to"), max_length=100)
+    destination = forms.CharField(label=pgettext_lazy("return", "Sent to"), max_length=100)
 
 
 class BookFilterForm(forms.Form):

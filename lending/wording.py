@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.utils.html import strip_tags
-from django.utils.translation import get_language
+from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
 
 from lending.models import Account, Entry, Loan, ProductTerms, Renewal
@@ -207,7 +207,7 @@ def statement(
                 ],
             ),
             Section(
-                _("Movements"),
+                pgettext("statement", "Movements"),
                 columns=[_("Day"), _("What"), _("Amount"), _("Owed after")],
                 rows=_rows(loan, opening.total, entries),
             ),

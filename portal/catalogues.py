@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import io
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -196,6 +197,26 @@ def problems(name: str) -> list[str]:
         elif any(_placeholders(text) != _placeholders(_source(message)) for text in strings):
             found.append(f"{name}: placeholders differ: {key[1]!r}")
     return sorted(found)
+
+
+def clashes(names: Iterable[str] = ()) -> list[str]:
+    """The same words with different Japanese in two catalogues, where one of them is among the names given.
+
+    Django merges the catalogues by these words, so only one of the translations is ever shown. Where two meanings
+    need two, a context tells them apart.
+    """
+    japanese: dict[tuple[str | None, str, bool], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for name in (SHARED, *APPS):
+        for (context, identity), message in _by_key(read(catalogue_path(name))).items():
+            strings = [message.string] if isinstance(message.string, str) else list(message.string or [""])
+            japanese[context, identity, not isinstance(message.id, str)]["|".join(strings)].append(name)
+    wanted = set(names) or {SHARED, *APPS}
+    return sorted(
+        f"different Japanese for {identity!r}{f' ({context})' if context else ''}: "
+        + ", ".join(f"{text!r} in {' and '.join(places)}" for text, places in told.items())
+        for (context, identity, _is_plural), told in japanese.items()
+        if len(told) > 1 and wanted & {place for places in told.values() for place in places}
+    )
 
 
 def _source(message: Message) -> str:

@@ -16,6 +16,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from chain.models import AddressField, UnitsField
 from chain.types import TokenTerms
@@ -560,7 +561,7 @@ class ControlAction(models.Model):
         REQUESTED = "requested", _("Being submitted")
         IN_BLOCK = "in_block", _("In a block, not final yet")
         FINAL = "final", _("Final")
-        FAILED = "failed", _("Refused")
+        FAILED = "failed", pgettext_lazy("chain", "Refused")
 
     TRANSITIONS: ClassVar[dict[str, set[str]]] = {
         State.REQUESTED: {State.IN_BLOCK, State.FINAL, State.FAILED},
@@ -610,7 +611,7 @@ class Recovery(models.Model):
         COMPLETING = "completing", _("Being moved")
         OBJECTED = "objected", _("Stopped by the holder's objection")
         COMPLETED = "completed", _("Moved, final")
-        FAILED = "failed", _("Refused")
+        FAILED = "failed", pgettext_lazy("chain", "Refused")
 
     TRANSITIONS: ClassVar[dict[str, set[str]]] = {
         State.ANNOUNCING: {State.WAITING, State.FAILED},

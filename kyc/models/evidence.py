@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class Evidence(models.Model):
@@ -38,7 +39,7 @@ class Evidence(models.Model):
     class State(models.TextChoices):
         STORED = "stored", _("Received")
         SENT_BACK = "sent_back", _("Sent back")
-        REPLACED = "replaced", _("Replaced")
+        REPLACED = "replaced", pgettext_lazy("document", "Replaced")
         DELETED = "deleted", _("Deleted after the retention period")
 
     METHOD_OF = {

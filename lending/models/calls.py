@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from chain.models import UnitsField
 from lending.models.terms import MoneyField
@@ -85,7 +86,7 @@ class Reminder(models.Model):
         SALE_ENDED = "sale_ended", _("Sale ended")
 
     loan = models.ForeignKey("lending.Loan", on_delete=models.PROTECT, related_name="reminders")
-    kind = models.CharField(_("notice"), max_length=12, choices=Kind.choices)
+    kind = models.CharField(pgettext_lazy("margin call", "notice"), max_length=12, choices=Kind.choices)
     key = models.CharField(max_length=40, help_text="the episode, call or sale it is about")
     breach = models.ForeignKey(
         "lending.Breach", null=True, blank=True, on_delete=models.PROTECT, related_name="reminders"

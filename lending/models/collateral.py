@@ -24,7 +24,7 @@ class DepositAddress(models.Model):
     loan = models.ForeignKey("lending.Loan", on_delete=models.PROTECT, related_name="deposit_addresses")
     asset = models.CharField(_("asset"), max_length=3, choices=Asset.choices)
     network = models.CharField(max_length=40, help_text="bitcoin:mainnet, eip155:1, …")
-    address = models.CharField(_("address"), max_length=100)
+    address = models.CharField(pgettext_lazy("network", "address"), max_length=100)
     purpose = models.CharField(max_length=8, choices=Purpose.choices, default=Purpose.DEPOSIT)
     account = models.CharField(max_length=120, blank=True, help_text="Bitcoin: the account's public key")
     index = models.PositiveBigIntegerField(null=True, blank=True, help_text="Bitcoin: below the account, in its branch")
@@ -285,7 +285,7 @@ class ReturnAddress(models.Model):
 
     borrower = models.ForeignKey("portal.User", on_delete=models.PROTECT, related_name="return_addresses")
     asset = models.CharField(_("asset"), max_length=3, choices=Asset.choices)
-    address = models.CharField(_("address"), max_length=100)
+    address = models.CharField(pgettext_lazy("network", "address"), max_length=100)
     state = models.CharField(max_length=10, choices=State.choices, default=State.REQUESTED)
     requested_by = models.ForeignKey("portal.User", on_delete=models.PROTECT, related_name="+")
     requested_at = models.DateTimeField(auto_now_add=True)

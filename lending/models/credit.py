@@ -21,7 +21,7 @@ class CreditApplication(models.Model):
         SENT_BACK = "sent_back", _("Sent back")
         APPROVED_FIRST = "approved_first", _("Waiting for the second officer")
         APPROVED = "approved", _("Approved")
-        DECLINED = "declined", _("Declined")
+        DECLINED = "declined", pgettext_lazy("credit", "Declined")
         WITHDRAWN = "withdrawn", _("Withdrawn")
 
     TRANSITIONS: ClassVar[dict[str, set[str]]] = {
@@ -124,7 +124,7 @@ class CreditDecision(models.Model):
 
     class Verdict(models.TextChoices):
         APPROVE = "approve", _("Approve")
-        DECLINE = "decline", _("Decline")
+        DECLINE = "decline", pgettext_lazy("credit", "Decline")
         SEND_BACK = "send_back", _("Send back")
 
     application = models.ForeignKey(CreditApplication, on_delete=models.PROTECT, related_name="decisions")
@@ -133,7 +133,7 @@ class CreditDecision(models.Model):
     officer = models.ForeignKey("portal.User", on_delete=models.PROTECT, related_name="+")
     verdict = models.CharField(max_length=10, choices=Verdict.choices)
     amount = MoneyField(_("credit line"), null=True, blank=True)
-    rate_bps = models.PositiveIntegerField(_("interest rate"), null=True, blank=True)
+    rate_bps = models.PositiveIntegerField(pgettext_lazy("loan", "interest rate"), null=True, blank=True)
     income_verified = MoneyField(_("income as verified"), null=True, blank=True)
     real_estate_exception = models.TextField(_("why the income cap does not bind"), blank=True)
     reason = models.TextField(_("reason"))
@@ -178,7 +178,7 @@ class CreditLine(models.Model):
     borrower_kind = models.CharField(max_length=12, choices=BorrowerKind.choices)
     currency = models.CharField(_("currency"), max_length=3, choices=Currency.choices)
     amount = MoneyField(_("credit line"))
-    rate_bps = models.PositiveIntegerField(_("interest rate"), help_text="basis points a year")
+    rate_bps = models.PositiveIntegerField(pgettext_lazy("loan", "interest rate"), help_text="basis points a year")
     state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
     application = models.OneToOneField(CreditApplication, on_delete=models.PROTECT, related_name="line")
     real_estate_exception = models.TextField(blank=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from chain.models import UnitsField
 from lending.models.terms import Currency, MoneyField
@@ -38,7 +39,7 @@ class Account(models.TextChoices):
     CUSTODY = "custody", _("Collateral in custody")
     MISSING = "missing", _("Collateral that is owed and not there")
     SALE_CLEARING = "sale_clearing", _("Sales being settled")
-    INTEREST_INCOME = "interest_income", _("Interest income")
+    INTEREST_INCOME = "interest_income", pgettext_lazy("account", "Interest income")
     LATE_INCOME = "late_income", _("Late charges earned")
     FEE_INCOME = "fee_income", _("Fees earned")
     SALE_COST = "sale_cost", _("Cost of sales")

@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from lending.models.terms import Asset, BorrowerKind, Currency, MoneyField
 
@@ -24,7 +25,7 @@ class Loan(models.Model):
         REPAID = "repaid", _("Repaid")
         SOLD_OUT = "sold_out", _("Collateral sold, shortfall owed")
         WRITTEN_OFF = "written_off", _("Written off")
-        DECLINED = "declined", _("Declined")
+        DECLINED = "declined", pgettext_lazy("credit", "Declined")
         CANCELLED = "cancelled", _("Cancelled")
 
     TRANSITIONS: ClassVar[dict[str, set[str]]] = {
@@ -57,7 +58,7 @@ class Loan(models.Model):
     terms = models.ForeignKey("lending.ProductTerms", on_delete=models.PROTECT, related_name="loans")
     currency = models.CharField(_("currency"), max_length=3, choices=Currency.choices)
     amount = MoneyField(_("amount of the contract"), help_text="the most that may be drawn at once")
-    rate_bps = models.PositiveIntegerField(_("interest rate"), help_text="basis points a year")
+    rate_bps = models.PositiveIntegerField(pgettext_lazy("loan", "interest rate"), help_text="basis points a year")
     collateral_plan = models.CharField(_("collateral"), max_length=3, choices=Asset.choices, blank=True)
     state = models.CharField(_("state"), max_length=20, choices=State.choices, default=State.APPLIED)
 

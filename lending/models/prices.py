@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from chain.models import AddressField
 from lending.models.terms import Asset, Currency
@@ -40,7 +41,9 @@ class PriceSource(models.Model):
     pair = models.CharField(_("pair"), max_length=7, choices=Pair.choices)
     kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices)
     exchange = models.CharField(_("exchange"), max_length=20, blank=True, help_text="its name in ccxt")
-    base_url = models.URLField(_("address"), blank=True, help_text="empty: the exchange's own; set: a simulator")
+    base_url = models.URLField(
+        pgettext_lazy("network", "address"), blank=True, help_text="empty: the exchange's own; set: a simulator"
+    )
     feed_address = AddressField(_("feed"), blank=True)
     is_inverse = models.BooleanField(default=False, help_text="the source quotes the pair the other way round")
     is_active = models.BooleanField(_("is asked"), default=True)

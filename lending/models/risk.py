@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from lending.models.terms import Asset, Currency, MoneyField
 
@@ -14,7 +15,7 @@ from lending.models.terms import Asset, Currency, MoneyField
 class RelatedGroup(models.Model):
     """Persons and companies that stand or fall together: their debts count as one."""
 
-    name = models.CharField(_("name"), max_length=120, unique=True)
+    name = models.CharField(pgettext_lazy("group", "name"), max_length=120, unique=True)
     reason = models.TextField(_("why they count together"))
     created_by = models.ForeignKey("portal.User", on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

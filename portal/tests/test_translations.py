@@ -8,7 +8,7 @@ import io
 import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
+from babel.messages.pofile import read_po, write_po
 from django.core.management import CommandError, call_command
 from django.template import engines
 from django.utils import translation
@@ -65,9 +65,46 @@ def _forget_catalogues() -> None:
     gettext._translations = {}  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", [catalogues.SHARED, "portal"])
+@pytest.mark.parametrize("name", [catalogues.SHARED, *catalogues.APPS])
 def test_our_catalogues_are_complete(name):
     assert catalogues.problems(name) == []
+
+
+def test_the_same_words_have_the_same_japanese_in_all_our_catalogues():
+    assert catalogues.clashes() == []
+
+
+@pytest.mark.parametrize(
+    ("context", "named"),
+    [(None, "different Japanese for 'Save': "), ("file", "different Japanese for 'Save' (file): ")],
+)
+def test_japanese_that_another_catalogue_would_hide_is_named(context, named, tmp_path, monkeypatch):
+    _write_catalogues(
+        tmp_path, monkeypatch, shared=(context, "保存する"), kyc=(context, "保管する"), chain=(context, "保管する")
+    )
+    clash = f"{named}'保存する' in shared, '保管する' in chain and kyc"
+    assert catalogues.clashes() == [clash]
+    assert catalogues.clashes(["kyc"]) == [clash]
+    assert catalogues.clashes(["lending"]) == [], "only the catalogues that were asked about"
+    errors = io.StringIO()
+    with pytest.raises(CommandError):
+        call_command("translations", "check", stderr=errors)
+    assert clash in errors.getvalue()
+
+
+def test_a_context_tells_two_meanings_apart(tmp_path, monkeypatch):
+    _write_catalogues(tmp_path, monkeypatch, shared=(None, "保存する"), kyc=("file", "保管する"))
+    assert catalogues.clashes() == []
+
+
+def _write_catalogues(tmp_path, monkeypatch, **japanese: tuple[str | None, str]) -> None:
+    """Catalogues that hold nothing but “Save”, with the context and translation given for each."""
+    for name, (context, string) in japanese.items():
+        catalogue = Catalog(locale="ja", domain="django", fuzzy=False)
+        catalogue.add("Save", string, context=context)
+        with (tmp_path / name).open("wb") as file:
+            write_po(file, catalogue)
+    monkeypatch.setattr(catalogues, "catalogue_path", lambda name: tmp_path / name)
 
 
 @pytest.mark.parametrize(

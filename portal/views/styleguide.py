@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 from django.views.decorators.http import require_safe
 
 from portal.money import Money
@@ -71,7 +71,13 @@ def sample_context() -> dict[str, Any]:
         "refused": [_step("asked", now - timedelta(minutes=3)), _step("refused", now, detail="21")],
         "steps": [
             {"label": _("About you"), "href": "#steps", "state": _("Done"), "tone": "good"},
-            {"label": _("Documents"), "href": "#steps", "state": _("In progress"), "tone": "info", "is_current": True},
+            {
+                "label": _("Documents"),
+                "href": "#steps",
+                "state": pgettext("form", "In progress"),
+                "tone": "info",
+                "is_current": True,
+            },
             {"label": _("Check and submit"), "href": "", "state": _("Not yet possible"), "tone": "neutral"},
         ],
         "sample_form": SampleForm({"quantity": "0", "note": ""}, auto_id="sample_%s"),

@@ -15,7 +15,7 @@ from portal import catalogues
 class Command(BaseCommand):
     help = (
         "extract: print what is to be translated; update: bring the .po files up to date; "
-        "compile: write the .mo files; check: fail on anything missing, unsure or out of date."
+        "compile: write the .mo files; check: fail on anything missing, unsure, out of date or translated in two ways."
     )
     requires_system_checks: list[str] = []  # must work before anything else does
 
@@ -51,6 +51,7 @@ class Command(BaseCommand):
 
     def _check(self, names: list[str]) -> None:
         found = [problem for name in names for problem in catalogues.problems(name)]
+        found += catalogues.clashes(names)
         for problem in found:
             self.stderr.write(problem)
         if found:
