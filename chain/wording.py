@@ -247,6 +247,8 @@ FUNCTIONS: Mapping[str, Text] = {
 }
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _ERROR = re.compile(r"^(?P<name>\w+)\((?P<arguments>.*)\)$")
+#: Errors that name one entry of a batch, by its place from zero.
+_ENTRY_ERROR = re.compile(r"^SecurityToken_(?:EntryRestricted|InvalidEntry)\((?P<index>\d+), ")
 
 
 def function_sentence(function: str) -> str:
@@ -268,13 +270,16 @@ def _stems(name: str) -> set[str]:
 
 
 def restriction_of_error(error_code: str) -> Restriction | None:
-    """The restriction inside a decoded error such as `SecurityToken_Restricted(30)`; None for any other error."""
+    """The restriction inside a decoded error such as `SecurityToken_Restricted(30)`; None for any other error.
+
+    It stands last: `SecurityToken_EntryRestricted(0, 0x…, 30)` has the entry's place and whose it is before it.
+    """
     match = _ERROR.match(error_code)
     if not match or not match["name"].endswith("Restricted"):
         return None
-    first = match["arguments"].split(",")[0].strip()
+    last = match["arguments"].rpartition(",")[2].strip()
     known = {str(int(restriction)): restriction for restriction in Restriction}
-    return known.get(first)
+    return known.get(last)
 
 
 #: How the engine itself words an end, by the beginning of `error_code`.
@@ -291,14 +296,36 @@ ENGINE_REFUSALS: Mapping[str, Text] = {
         "The contract needed more computing than was allowed for. Nothing has moved. Please ask again."
     ),
 }
+_IMPOSSIBLE_AMOUNT = gettext_lazy(
+    "The number of units is zero, or more than there can be. Nothing has moved. Correct it and ask again."
+)
+#: Errors of the contracts that are no restriction and have words of their own, by name.
+CONTRACT_REFUSALS: Mapping[str, Text] = {
+    "SecurityToken_InvalidAmount": _IMPOSSIBLE_AMOUNT,
+    "SecurityToken_InvalidEntry": _IMPOSSIBLE_AMOUNT,
+}
 
 
 def error_sentence(error_code: str) -> str:
-    """A refusal for a person: the restriction in words when it is one, else what the engine or, calmly, the contract said."""
+    """A refusal for a person: which entry of a batch it is about, if it is about one, and why."""
+    entry = _ENTRY_ERROR.match(error_code)
+    if entry is None:
+        return _why_refused(error_code)
+    # People count from one.
+    return _("Entry %(number)s: %(sentence)s") % {
+        "number": int(entry["index"]) + 1,
+        "sentence": _why_refused(error_code),
+    }
+
+
+def _why_refused(error_code: str) -> str:
+    """The restriction in words when it is one, else what the engine or, calmly, the contract said."""
     restriction = restriction_of_error(error_code)
     if restriction is not None:
         return str(RESTRICTIONS[restriction].sentence)
-    known = next((text for start, text in ENGINE_REFUSALS.items() if error_code.startswith(start)), None)
+    known = CONTRACT_REFUSALS.get(error_code.partition("(")[0]) or next(
+        (text for start, text in ENGINE_REFUSALS.items() if error_code.startswith(start)), None
+    )
     if known is not None:
         return str(known)
     return _("The contract refused this step. Nothing has moved. Contact us and quote the code beneath.")

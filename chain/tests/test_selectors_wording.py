@@ -55,6 +55,8 @@ def test_a_number_from_the_contract_is_accepted_as_it_is() -> None:
     [
         ("SecurityToken_Restricted(30)", Restriction.RECEIVER_NOT_ADMITTED),
         ("SecurityToken_Restricted(250)", None),
+        (f"SecurityToken_EntryRestricted(0, 0x{'1' * 40}, 21)", Restriction.RECEIVER_NO_SBT),
+        (f"SecurityToken_EntryRestricted(30, 0x{'1' * 40}, 250)", None),
         ("SecurityToken_MintAboveAuthorised(30)", None),
         ("Panic(0x11)", None),
         ("", None),
@@ -62,6 +64,22 @@ def test_a_number_from_the_contract_is_accepted_as_it_is() -> None:
 )
 def test_the_restriction_inside_an_error_is_found(code: str, expected: Restriction | None) -> None:
     assert restriction_of_error(code) == expected
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_entry_of_a_batch_that_is_refused_is_named_with_the_reason(language: str) -> None:
+    with translation.override(language):
+        restricted = error_sentence(f"SecurityToken_EntryRestricted(4, 0x{'1' * 40}, 21)")
+        impossible = error_sentence("SecurityToken_InvalidEntry(4, 0)")
+        reasons = (
+            selectors.restriction_sentence(Restriction.RECEIVER_NO_SBT),
+            error_sentence("SecurityToken_InvalidAmount(0)"),
+        )
+        unknown = error_sentence("0xdeadbeef")
+    assert reasons[1] != unknown
+    for sentence, reason in zip((restricted, impossible), reasons, strict=True):
+        assert sentence.endswith(reason)
+        assert "5" in sentence.removesuffix(reason)  # people count from one
 
 
 def test_an_unknown_error_keeps_its_code_out_of_the_sentence() -> None:

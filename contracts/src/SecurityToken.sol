@@ -160,6 +160,7 @@ contract SecurityToken is ERC20Permit, ERC165, FixedAuthority, IERC1404, IERC794
     /// @inheritdoc ISecurityToken
     function mint(address to, uint256 amount) external override restricted {
         _minting.consume(amount);
+        if (amount == 0) revert SecurityToken_InvalidAmount(amount);
         uint8 code = _issueTo(to, amount);
         if (code != Restriction.NONE) revert SecurityToken_Restricted(code);
         _raiseSupply(amount);
@@ -170,11 +171,15 @@ contract SecurityToken is ERC20Permit, ERC165, FixedAuthority, IERC1404, IERC794
         if (to.length != amounts.length || to.length == 0) {
             revert SecurityToken_InvalidBatch(to.length, amounts.length);
         }
+        // A balance is at most the supply, so what fits into the one fits into the other: no entry fails there, unnamed.
+        uint256 room = AccountWords.MAX_UNITS - _supply.outstanding;
         uint256 total;
         for (uint256 i = 0; i < to.length; ++i) {
-            uint8 code = _issueTo(to[i], amounts[i]);
+            uint256 amount = amounts[i];
+            if (amount == 0 || amount >= room - total) revert SecurityToken_InvalidEntry(i, amount);
+            uint8 code = _issueTo(to[i], amount);
             if (code != Restriction.NONE) revert SecurityToken_EntryRestricted(i, to[i], code);
-            total += amounts[i];
+            total += amount;
         }
         _minting.consume(total);
         _raiseSupply(total);
@@ -698,12 +703,11 @@ contract SecurityToken is ERC20Permit, ERC165, FixedAuthority, IERC1404, IERC794
         _move(_state, lost, sender, replacement, receiver, amount);
     }
 
-    /// @dev The checks and the credit of one mint; the caller accounts for the supply.
+    /// @dev The checks and the credit of one mint, of an amount that is not zero; the caller accounts for the supply.
     function _issueTo(address to, uint256 amount) private returns (uint8) {
         State memory state = _state;
         if (state.paused) return Restriction.PAUSED;
         if (to == address(0)) return Restriction.RECEIVER_INVALID;
-        if (amount == 0 || amount > AccountWords.MAX_UNITS) revert SecurityToken_InvalidAmount(amount);
         if (block.timestamp >= _MATURITY_AT) revert SecurityToken_Matured(_MATURITY_AT);
         AccountWord receiver = _accounts[to];
         uint8 code = _receiverRestriction(to, receiver);

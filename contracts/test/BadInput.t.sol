@@ -518,21 +518,48 @@ contract BadInputTest is Base {
 
     function test_MintBatch_ZeroOrHugeEntriesAreRefused() public {
         (address[] memory to, uint256[] memory amounts) = (new address[](2), new uint256[](2));
-        (to[0], to[1]) = (alice, bob);
-        (amounts[0], amounts[1]) = (1, 0);
-        vm.expectRevert(abi.encodeWithSelector(ISecurityToken.SecurityToken_InvalidAmount.selector, 0));
-        vm.prank(agent);
-        token.mintBatch(to, amounts);
+        (to[0], to[1], amounts[0]) = (alice, bob, 1);
+        _refusesAmount(to, amounts, 1);
         amounts[1] = type(uint256).max;
-        vm.expectRevert(abi.encodeWithSelector(ISecurityToken.SecurityToken_InvalidAmount.selector, type(uint256).max));
-        vm.prank(agent);
-        token.mintBatch(to, amounts);
-        to[1] = address(0);
+        _refusesAmount(to, amounts, 1);
+        amounts[0] = 0;
+        _refusesAmount(to, amounts, 0); // the first of two
+        (to[1], amounts[0], amounts[1]) = (address(0), 1, 1);
+        _refusesBatch(to, amounts, 1, 3);
+    }
+
+    /// @dev Fits 96 bits alone, but not on top of what is out or of the entries before it.
+    function test_MintBatch_AnEntryThatIsTooMuchWithTheRestIsNamed() public {
+        uint256 room = uint256(type(uint96).max) - 150;
+        (address[] memory to, uint256[] memory amounts) = (new address[](3), new uint256[](3));
+        (to[0], to[1], to[2]) = (bob, alice, alice);
+        (amounts[0], amounts[1], amounts[2]) = (1, room - 1, 1);
+        _refusesAmount(to, amounts, 1);
+        (amounts[1], amounts[2]) = (room / 2, room - room / 2);
+        _refusesAmount(to, amounts, 2);
+        // One less is an amount there can be; the sum is above what is authorised.
+        amounts[2] = room - room / 2 - 2;
+        token.setLimits(200, 2 * uint256(type(uint96).max));
+        _skip(1 days);
         vm.expectRevert(
-            abi.encodeWithSelector(ISecurityToken.SecurityToken_EntryRestricted.selector, 1, address(0), uint8(3))
+            abi.encodeWithSelector(
+                ISecurityToken.SecurityToken_AboveAuthorised.selector, type(uint96).max - 1, uint256(10_000)
+            )
         );
         vm.prank(agent);
         token.mintBatch(to, amounts);
+        _eq(token.totalSupply(), 150, "all or nothing");
+    }
+
+    function testFuzz_MintBatch_NamesTheEntryWhoseAmountCannotBe(uint256 seed, uint256 huge) public {
+        uint256 size = 1 + seed % 6;
+        uint256 bad = (seed >> 8) % size;
+        (address[] memory to, uint256[] memory amounts) = (new address[](size), new uint256[](size));
+        for (uint256 i = 0; i < size; ++i) {
+            (to[i], amounts[i]) = (i % 2 == 0 ? alice : bob, 1 + i);
+        }
+        amounts[bad] = (seed >> 16) % 4 == 0 ? 0 : _bound(huge, type(uint96).max - 150, type(uint256).max);
+        _refusesAmount(to, amounts, bad);
     }
 
     function test_RevertWhen_ABatchIsEmptyOrItsListsDiffer() public {
@@ -542,6 +569,16 @@ contract BadInputTest is Base {
         vm.expectRevert(abi.encodeWithSelector(ISecurityToken.SecurityToken_InvalidBatch.selector, 1, 2));
         vm.prank(agent);
         token.mintBatch(_one(alice), new uint256[](2));
+    }
+
+    function test_MintBatch_AtMaturityMintsNothing() public {
+        uint48 maturity = uint48(START + 365 days);
+        uint256[] memory amounts = new uint256[](1);
+        amounts[0] = 1;
+        vm.warp(maturity);
+        vm.expectRevert(abi.encodeWithSelector(ISecurityToken.SecurityToken_Matured.selector, maturity));
+        vm.prank(agent);
+        token.mintBatch(_one(alice), amounts);
     }
 
     function test_MintBatch_OfTheSameHolderTwiceAddsUp() public {
@@ -796,12 +833,24 @@ contract BadInputTest is Base {
     }
 
     function _refusesBatch(address[] memory to, uint256[] memory amounts, uint256 entry, uint8 code) private {
+        uint256 supply = token.totalSupply();
         vm.expectRevert(
             abi.encodeWithSelector(ISecurityToken.SecurityToken_EntryRestricted.selector, entry, to[entry], code)
         );
         vm.prank(agent);
         token.mintBatch(to, amounts);
-        _eq(token.totalSupply(), 0, "all or nothing");
+        _eq(token.totalSupply(), supply, "all or nothing");
+    }
+
+    function _refusesAmount(address[] memory to, uint256[] memory amounts, uint256 entry) private {
+        (uint256 supply, uint256 left) = (token.totalSupply(), token.mintRemaining());
+        vm.expectRevert(
+            abi.encodeWithSelector(ISecurityToken.SecurityToken_InvalidEntry.selector, entry, amounts[entry])
+        );
+        vm.prank(agent);
+        token.mintBatch(to, amounts);
+        _eq(token.totalSupply(), supply, "all or nothing");
+        _eq(token.mintRemaining(), left, "nor does it count against the day");
     }
 
     /// @dev Somebody who cannot receive, and the code that says why: no SBT, the zero address, pending, expired, suspended,

@@ -129,6 +129,9 @@ interface ISecurityToken {
     /// @notice Entry `index` of a batch is refused; nothing of the batch happened.
     error SecurityToken_EntryRestricted(uint256 index, address holder, uint8 code);
 
+    /// @notice Entry `index` of a batch asks for nothing, or for more than can be; nothing of the batch happened.
+    error SecurityToken_InvalidEntry(uint256 index, uint256 amount);
+
     /// @notice A batch's lists differ in length, or it is empty.
     error SecurityToken_InvalidBatch(uint256 holders, uint256 amounts);
 
