@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 
 from chain.desk import wording
 from chain.desk.models import Alarm
@@ -78,8 +79,10 @@ KINDS: Final = (
         label=_("More alarms than we write about one by one"),
         subject=_("Many alarms at once"),
         body=(
-            _(
-                "Besides those we wrote about, %(count)s alarms are open. They stand at the desk, the most urgent first."
+            ngettext_lazy(
+                "Besides those we wrote about, %(count)s alarm is open. It stands at the desk.",
+                "Besides those we wrote about, %(count)s alarms are open. They stand at the desk, the most urgent first.",
+                "number",
             ),
         ),
         roles=DUTY,
@@ -87,6 +90,7 @@ KINDS: Final = (
         tone="bad",
         page="chain:desk",
         action=_("Open the incident desk"),
+        prepare=lambda params: {"number": int(params["count"])},
     ),
     _proposal(
         "proposal_waits",

@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from chain.abi import code_of
 from chain.registry import incident_meanings
 from chain.types import Restriction, Standing
+from portal.registry import filled
 
 Text = str | Promise
 
@@ -337,21 +338,45 @@ _ZERO = "0x" + "0" * 40
 
 #: (contract, event) → what happened. Placeholders are the event's arguments.
 EVENTS: Mapping[tuple[str, str], Text] = {
-    ("SecurityToken", "Transfer"): gettext_lazy("%(value)s units moved from %(from)s to %(to)s."),
-    ("SecurityToken", "Frozen"): gettext_lazy("%(amount)s units of %(account)s are now frozen."),
+    ("SecurityToken", "Transfer"): ngettext_lazy(
+        "%(value)s unit moved from %(from)s to %(to)s.", "%(value)s units moved from %(from)s to %(to)s.", "number"
+    ),
+    ("SecurityToken", "Frozen"): ngettext_lazy(
+        "%(amount)s unit of %(account)s is now frozen.", "%(amount)s units of %(account)s are now frozen.", "number"
+    ),
     ("SecurityToken", "Admitted"): gettext_lazy("%(holder)s was admitted to this security."),
     ("SecurityToken", "Dismissed"): gettext_lazy("The admission of %(holder)s to this security ended."),
     ("SecurityToken", "Paused"): gettext_lazy("Transfers of this security were paused."),
     ("SecurityToken", "Unpaused"): gettext_lazy("Transfers of this security may go on."),
-    ("SecurityToken", "AuthorisedAmountRaised"): gettext_lazy("%(authorised)s units may now be outstanding."),
-    ("SecurityToken", "AuthorisedAmountLowered"): gettext_lazy("%(authorised)s units may now be outstanding."),
-    ("SecurityToken", "ForcedTransfer"): gettext_lazy("The controller moved %(amount)s units from %(from)s to %(to)s."),
-    ("SecurityToken", "ForcedTransferReason"): gettext_lazy(
-        "The controller recorded a reason for moving %(amount)s units."
+    ("SecurityToken", "AuthorisedAmountRaised"): ngettext_lazy(
+        "%(authorised)s unit may now be outstanding.", "%(authorised)s units may now be outstanding.", "number"
     ),
-    ("SecurityToken", "Redeemed"): gettext_lazy("%(amount)s units of %(holder)s were redeemed."),
-    ("SecurityToken", "RedemptionReversed"): gettext_lazy("%(amount)s redeemed units were given back to %(holder)s."),
-    ("SecurityToken", "Burned"): gettext_lazy("%(amount)s units credited by mistake to %(holder)s were taken back."),
+    ("SecurityToken", "AuthorisedAmountLowered"): ngettext_lazy(
+        "%(authorised)s unit may now be outstanding.", "%(authorised)s units may now be outstanding.", "number"
+    ),
+    ("SecurityToken", "ForcedTransfer"): ngettext_lazy(
+        "The controller moved %(amount)s unit from %(from)s to %(to)s.",
+        "The controller moved %(amount)s units from %(from)s to %(to)s.",
+        "number",
+    ),
+    ("SecurityToken", "ForcedTransferReason"): ngettext_lazy(
+        "The controller recorded a reason for moving %(amount)s unit.",
+        "The controller recorded a reason for moving %(amount)s units.",
+        "number",
+    ),
+    ("SecurityToken", "Redeemed"): ngettext_lazy(
+        "%(amount)s unit of %(holder)s was redeemed.", "%(amount)s units of %(holder)s were redeemed.", "number"
+    ),
+    ("SecurityToken", "RedemptionReversed"): ngettext_lazy(
+        "%(amount)s redeemed unit was given back to %(holder)s.",
+        "%(amount)s redeemed units were given back to %(holder)s.",
+        "number",
+    ),
+    ("SecurityToken", "Burned"): ngettext_lazy(
+        "%(amount)s unit credited by mistake to %(holder)s was taken back.",
+        "%(amount)s units credited by mistake to %(holder)s were taken back.",
+        "number",
+    ),
     ("SecurityToken", "RecoveryAnnounced"): gettext_lazy(
         "It was announced that the wallet %(lost)s is replaced by %(replacement)s."
     ),
@@ -361,13 +386,19 @@ EVENTS: Mapping[tuple[str, str], Text] = {
     ("SecurityToken", "RecoveryCancelled"): gettext_lazy(
         "The replacement of the wallet %(lost)s by %(replacement)s was called off."
     ),
-    ("SecurityToken", "RecoveryCompleted"): gettext_lazy(
-        "%(amount)s units moved from the lost wallet %(lost)s to its replacement %(replacement)s."
+    ("SecurityToken", "RecoveryCompleted"): ngettext_lazy(
+        "%(amount)s unit moved from the lost wallet %(lost)s to its replacement %(replacement)s.",
+        "%(amount)s units moved from the lost wallet %(lost)s to its replacement %(replacement)s.",
+        "number",
     ),
     ("SecurityToken", "TransferFreezeSet"): gettext_lazy("The time around the record date without transfers was set."),
     ("SecurityToken", "DocumentRecorded"): gettext_lazy("The document “%(name)s” was recorded."),
     ("SecurityToken", "LimitsSet"): gettext_lazy("The daily limits of this security were set."),
-    ("SecurityToken", "Approval"): gettext_lazy("%(owner)s lets %(spender)s move up to %(value)s units."),
+    ("SecurityToken", "Approval"): ngettext_lazy(
+        "%(owner)s lets %(spender)s move up to %(value)s unit.",
+        "%(owner)s lets %(spender)s move up to %(value)s units.",
+        "number",
+    ),
     ("InvestorSBT", "SbtIssued"): gettext_lazy("A verification token was issued to %(holder)s."),
     ("InvestorSBT", "SbtRenewed"): gettext_lazy("The verification token of %(holder)s was renewed."),
     ("InvestorSBT", "SbtSuspended"): gettext_lazy("The verification token of %(holder)s was suspended."),
@@ -404,21 +435,33 @@ EVENTS: Mapping[tuple[str, str], Text] = {
     ("AccessManager", "OperationScheduled"): gettext_lazy("%(caller)s announced an operation that needs waiting time."),
     ("AccessManager", "OperationExecuted"): gettext_lazy("An announced operation was carried out."),
     ("AccessManager", "OperationCanceled"): gettext_lazy("An announced operation was cancelled."),
-    ("TimelockController", "CallScheduled"): gettext_lazy("The admin announced a change; it waits %(delay)s seconds."),
+    ("TimelockController", "CallScheduled"): ngettext_lazy(
+        "The admin announced a change; it waits %(delay)s second.",
+        "The admin announced a change; it waits %(delay)s seconds.",
+        "number",
+    ),
     ("TimelockController", "CallExecuted"): gettext_lazy("A change that the admin had announced was carried out."),
     ("TimelockController", "Cancelled"): gettext_lazy("A change that the admin had announced was cancelled."),
-    ("TimelockController", "MinDelayChange"): gettext_lazy(
-        "The waiting time of the admin's changes went from %(oldDuration)s to %(newDuration)s seconds."
+    ("TimelockController", "MinDelayChange"): ngettext_lazy(
+        "The waiting time of the admin's changes went from %(oldDuration)s to %(newDuration)s second.",
+        "The waiting time of the admin's changes went from %(oldDuration)s to %(newDuration)s seconds.",
+        "number",
     ),
     ("TimelockController", "RoleAdminChanged"): gettext_lazy("Who may change the members of the timelock was changed."),
     ("TimelockController", "RoleGranted"): gettext_lazy("%(account)s may now act in the timelock."),
     ("TimelockController", "RoleRevoked"): gettext_lazy("%(account)s may no longer act in the timelock."),
-    ("Safe", "SafeSetup"): gettext_lazy("A Safe was set up; %(threshold)s officers must sign."),
+    ("Safe", "SafeSetup"): ngettext_lazy(
+        "A Safe was set up; %(threshold)s officer must sign.",
+        "A Safe was set up; %(threshold)s officers must sign.",
+        "number",
+    ),
     ("Safe", "ExecutionSuccess"): gettext_lazy("What enough officers of a Safe had signed was carried out."),
     ("Safe", "ExecutionFailure"): gettext_lazy("What officers of a Safe had signed did not go through."),
     ("Safe", "AddedOwner"): gettext_lazy("%(owner)s became an officer of a Safe."),
     ("Safe", "RemovedOwner"): gettext_lazy("%(owner)s is no longer an officer of a Safe."),
-    ("Safe", "ChangedThreshold"): gettext_lazy("Now %(threshold)s officers of a Safe must sign."),
+    ("Safe", "ChangedThreshold"): ngettext_lazy(
+        "Now %(threshold)s officer of a Safe must sign.", "Now %(threshold)s officers of a Safe must sign.", "number"
+    ),
     ("Safe", "ApproveHash"): gettext_lazy("%(owner)s approved an operation of a Safe on the chain."),
     ("Safe", "EnabledModule"): gettext_lazy("%(module)s may now act for a Safe without its officers."),
     ("Safe", "DisabledModule"): gettext_lazy("%(module)s may no longer act for a Safe."),
@@ -465,10 +508,17 @@ EVENTS: Mapping[tuple[str, str], Text] = {
     ("DemoPriceFeed", "AnswerUpdated"): gettext_lazy("A simulated price was set to %(current)s."),
 }
 _UNSEEN = gettext_lazy("%(amount)s ETH of collateral came in; who paid is not known.")
-_MINTED = gettext_lazy("%(value)s new units were credited to %(to)s.")
-_BURNED = gettext_lazy("%(value)s units of %(from)s were taken out of circulation.")
+_MINTED = ngettext_lazy(
+    "%(value)s new unit was credited to %(to)s.", "%(value)s new units were credited to %(to)s.", "number"
+)
+_BURNED = ngettext_lazy(
+    "%(value)s unit of %(from)s was taken out of circulation.",
+    "%(value)s units of %(from)s were taken out of circulation.",
+    "number",
+)
 _ETHER = frozenset({"amount", "releaseLimitPerDay", "saleLimitPerDay"})
 _AMOUNTS = frozenset({"value", "amount", "authorised", "limitPerDay"})
+_COUNTED = ("value", "amount", "authorised", "threshold", "delay", "newDuration")  #: what a plural goes by, if any
 
 
 def event_sentence(kind: str, event: str, args: Mapping[str, object], names: Mapping[str, str]) -> str:
@@ -478,7 +528,8 @@ def event_sentence(kind: str, event: str, args: Mapping[str, object], names: Map
         return _("The contract recorded “%(event)s”.") % {"event": event}
     if kind == "CollateralVault":
         args = {name: _ether(value) if name in _ETHER else value for name, value in args.items()}
-    return str(template) % {name: _shown(name, value, names) for name, value in args.items()}
+    number = next((int(text) for text in (str(args.get(name)) for name in _COUNTED) if text.isdigit()), 0)
+    return filled(template, {"number": number} | {name: _shown(name, value, names) for name, value in args.items()})
 
 
 def _ether(value: object) -> str:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.utils.html import strip_tags
-from django.utils.translation import get_language, pgettext
+from django.utils.translation import get_language, ngettext, pgettext
 from django.utils.translation import gettext as _
 
 from lending.models import Account, Entry, Loan, ProductTerms, Renewal
@@ -67,7 +67,15 @@ def contract(*, loan: Loan, borrower: str, address: str, on: date) -> Words:
                     (_("Amount of the contract"), amount(loan.amount, loan.currency)),
                     (_("Interest rate"), _("%(rate)s a year") % {"rate": percent(loan.rate_bps)}),
                     (_("Late charge"), _("%(rate)s a year") % {"rate": percent(terms.late_rate_bps)}),
-                    (_("Term"), _("%(months)d months from the first draw") % {"months": terms.term_months}),
+                    (
+                        _("Term"),
+                        ngettext(
+                            "%(months)d month from the first draw",
+                            "%(months)d months from the first draw",
+                            terms.term_months,
+                        )
+                        % {"months": terms.term_months},
+                    ),
                     (_("Fee at the first draw"), percent(terms.origination_fee_bps)),
                 ],
             ),
@@ -126,8 +134,10 @@ def _call_and_sale(loan: Loan, terms: ProductTerms) -> list[str]:
     return [
         _("The borrower is told when the collateral falls to %(first)s and to %(second)s of the debt.")
         % {"first": percent(terms.reminder_first_bps), "second": percent(terms.reminder_second_bps)},
-        _(
-            "Below %(call)s, the lender calls for collateral or a repayment that restores %(target)s, within %(hours)d hours."
+        ngettext(
+            "Below %(call)s, the lender calls for collateral or a repayment that restores %(target)s, within %(hours)d hour.",
+            "Below %(call)s, the lender calls for collateral or a repayment that restores %(target)s, within %(hours)d hours.",
+            terms.call_deadline_hours,
         )
         % {
             "call": percent(terms.call_bps),

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from django.utils.functional import Promise
 
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 Text = str | Promise
 Provider = TypeVar("Provider")
+
+
+def filled(text: Text, values: Mapping[str, Any]) -> str:
+    """The text with its values. One from `ngettext_lazy` says nothing before it knows its number, so not `str(text)`."""
+    return str(cast(str, text) % values)
 
 
 class Registry(Generic[Provider]):

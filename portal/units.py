@@ -57,6 +57,11 @@ def format_units(units: int, *, decimals: int, grouping: bool = True) -> str:
     return f"-{text}" if units < 0 else text
 
 
+def plural_number(units: int, *, decimals: int) -> int:
+    """What decides between “unit” and “units” beside the amount: one is written `1` only when there are no decimals."""
+    return abs(units) if decimals == 0 else 2
+
+
 _FULL_WIDTH = {ord("０") + i: ord("0") + i for i in range(10)} | {
     ord("，"): ord(","),
     ord("．"): ord("."),

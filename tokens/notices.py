@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 
 from portal.notices.kinds import NoticeKind, notice_kinds
 from portal.registry import Text
@@ -12,6 +14,11 @@ from portal.registry import Text
 
 def _kind(name: str, label: Text, subject: Text, body: Text, **more: Any) -> NoticeKind:
     return NoticeKind(name=f"tokens.{name}", group=_("Securities"), label=label, subject=subject, body=(body,), **more)
+
+
+def _count(params: Mapping[str, Any]) -> dict[str, int]:
+    """The number by which the words take the singular: the units themselves are text, as they are written."""
+    return {"number": 1 if params["units"] == "1" else 2}
 
 
 _WITH: Final = ((_("Address"), "counterparty"),)
@@ -29,11 +36,14 @@ KINDS: Final = (
     _kind(
         "allotted",
         _("Units were allotted to you"),
-        _("%(units)s units of %(security)s are yours"),
-        _(
-            "%(units)s units of %(security)s (%(value)s at face) are in your wallet. This is final and can no longer be undone."
+        ngettext_lazy("%(units)s unit of %(security)s is yours", "%(units)s units of %(security)s are yours", "number"),
+        ngettext_lazy(
+            "%(units)s unit of %(security)s (%(value)s at face) is in your wallet. This is final and can no longer be undone.",
+            "%(units)s units of %(security)s (%(value)s at face) are in your wallet. This is final and can no longer be undone.",
+            "number",
         ),
         tone="good",
+        prepare=_count,
     ),
     _kind(
         "admitted",
@@ -46,45 +56,74 @@ KINDS: Final = (
     _kind(
         "transfer_requested",
         _("A transfer was asked for in your name"),
-        _("You asked to transfer %(units)s units of %(security)s"),
-        _(
+        ngettext_lazy(
+            "You asked to transfer %(units)s unit of %(security)s",
+            "You asked to transfer %(units)s units of %(security)s",
+            "number",
+        ),
+        ngettext_lazy(
+            "You asked to transfer %(units)s unit of %(security)s (%(value)s at face). It is being submitted and is not"
+            " final yet. If this was not you, contact us at once.",
             "You asked to transfer %(units)s units of %(security)s (%(value)s at face). It is being submitted and is not"
-            " final yet. If this was not you, contact us at once."
+            " final yet. If this was not you, contact us at once.",
+            "number",
         ),
         facts=_WITH,
         security=True,
         action=_("Look at the transfer"),
+        prepare=_count,
     ),
     _kind(
         "transfer_final",
         _("A transfer of yours is final"),
-        _("Your transfer of %(units)s units of %(security)s is final"),
-        _(
-            "%(units)s units of %(security)s (%(value)s at face) have left your wallet. This is final and can no longer be undone."
+        ngettext_lazy(
+            "Your transfer of %(units)s unit of %(security)s is final",
+            "Your transfer of %(units)s units of %(security)s is final",
+            "number",
+        ),
+        ngettext_lazy(
+            "%(units)s unit of %(security)s (%(value)s at face) has left your wallet. This is final and can no longer be undone.",
+            "%(units)s units of %(security)s (%(value)s at face) have left your wallet. This is final and can no longer be undone.",
+            "number",
         ),
         facts=_WITH,
         tone="good",
         action=_("Look at the transfer"),
+        prepare=_count,
     ),
     _kind(
         "transfer_received",
         _("You received a transfer"),
-        _("You received %(units)s units of %(security)s"),
-        _(
-            "%(units)s units of %(security)s (%(value)s at face) arrived in your wallet. This is final and can no longer be undone."
+        ngettext_lazy(
+            "You received %(units)s unit of %(security)s", "You received %(units)s units of %(security)s", "number"
+        ),
+        ngettext_lazy(
+            "%(units)s unit of %(security)s (%(value)s at face) arrived in your wallet. This is final and can no longer be undone.",
+            "%(units)s units of %(security)s (%(value)s at face) arrived in your wallet. This is final and can no longer be undone.",
+            "number",
         ),
         facts=_WITH,
         tone="good",
         action=_("Look at the transfer"),
+        prepare=_count,
     ),
     _kind(
         "transfer_failed",
         _("A transfer of yours was refused"),
-        _("Your transfer of %(units)s units of %(security)s was refused"),
-        _("The transfer of %(units)s units of %(security)s was refused by the chain. Nothing has moved."),
+        ngettext_lazy(
+            "Your transfer of %(units)s unit of %(security)s was refused",
+            "Your transfer of %(units)s units of %(security)s was refused",
+            "number",
+        ),
+        ngettext_lazy(
+            "The transfer of %(units)s unit of %(security)s was refused by the chain. Nothing has moved.",
+            "The transfer of %(units)s units of %(security)s was refused by the chain. Nothing has moved.",
+            "number",
+        ),
         facts=_WITH,
         tone="bad",
         action=_("Look at the transfer"),
+        prepare=_count,
     ),
     _kind(
         "recipient_added",

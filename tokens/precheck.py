@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db.models import Min, Q, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from chain.exceptions import InvalidAddress, NodeUnavailable
 from chain.gateway import gateway, parse_address
@@ -22,7 +23,7 @@ from chain.selectors import balances_for, restriction_reason, restriction_senten
 from chain.types import BalanceView, Category, Restriction, SbtView, Standing
 from kyc.selectors import wallets_for
 from portal.models import User
-from portal.units import InvalidAmount, format_units, parse_units
+from portal.units import InvalidAmount, format_units, parse_units, plural_number
 from tokens.models import TOKYO, AddressBookEntry, Security, Transfer
 from tokens.types import Precheck, PrecheckLine
 
@@ -401,13 +402,26 @@ def _balance_line(facts: Facts) -> PrecheckLine:
         "frozen": format_units(facts.frozen_units, decimals=decimals),
         "pending": format_units(facts.pending_units, decimals=decimals),
     }
-    text = _("You have %(free)s units free.")
+    number = plural_number(facts.free_units, decimals=decimals)
+    text = ngettext("You have %(free)s unit free.", "You have %(free)s units free.", number)
     if facts.frozen_units and facts.pending_units:
-        text = _("You have %(free)s units free; %(frozen)s are frozen and %(pending)s are on their way.")
+        text = ngettext(
+            "You have %(free)s unit free; frozen: %(frozen)s, on their way: %(pending)s.",
+            "You have %(free)s units free; frozen: %(frozen)s, on their way: %(pending)s.",
+            number,
+        )
     elif facts.frozen_units:
-        text = _("You have %(free)s units free; %(frozen)s are frozen.")
+        text = ngettext(
+            "You have %(free)s unit free; frozen: %(frozen)s.",
+            "You have %(free)s units free; frozen: %(frozen)s.",
+            number,
+        )
     elif facts.pending_units:
-        text = _("You have %(free)s units free; %(pending)s are on their way.")
+        text = ngettext(
+            "You have %(free)s unit free; on their way: %(pending)s.",
+            "You have %(free)s units free; on their way: %(pending)s.",
+            number,
+        )
     return PrecheckLine("balance", facts.units <= facts.free_units, text % numbers)
 
 
@@ -415,14 +429,18 @@ def _lot_line(facts: Facts) -> PrecheckLine:
     """The contract's lot rule: what is sent must be a lot, and so must what is left, if anything is."""
     security, rest = facts.security, facts.held_units - facts.units
     lot = format_units(security.minimum_lot_units, decimals=security.decimals)
+    number = plural_number(security.minimum_lot_units, decimals=security.decimals)
     if security.whole_balance_only:
         return PrecheckLine("lot", rest == 0, _("Only the whole holding can be transferred."))
     fits = facts.units >= security.minimum_lot_units and not 0 < rest < security.minimum_lot_units
     if fits:
         return PrecheckLine("lot", True, _("The amount fits the minimum lot of %(lot)s.") % {"lot": lot})
-    return PrecheckLine(
-        "lot", False, _("At least %(lot)s units must be sent and at least as many remain.") % {"lot": lot}
+    text = ngettext(
+        "At least %(lot)s unit must be sent and at least as many remain.",
+        "At least %(lot)s units must be sent and at least as many remain.",
+        number,
     )
+    return PrecheckLine("lot", False, text % {"lot": lot})
 
 
 def _lock_up_line(facts: Facts) -> PrecheckLine:

@@ -10,7 +10,8 @@ from django.utils.translation import ngettext
 
 from portal.models import Role, User
 from portal.registry import NextStep, Summary
-from tokens.models import AdmissionRequest, Recovery, Security, Subscription
+from portal.units import format_units, plural_number
+from tokens.models import AdmissionRequest, Recovery, Security, Subscription, Transfer
 from tokens.selectors import (
     admission_requests_open,
     open_offers_to,
@@ -139,7 +140,13 @@ def investor_summary(user: User) -> Iterator[Summary]:
             label=_("Newest transfer received") if view.is_incoming else _("Newest transfer sent"),
             value=transfer.get_state_display(),
             tone=state_tone(transfer.state),
-            detail=_("%(count)s units of %(security)s")
-            % {"count": f"{transfer.units:,}", "security": transfer.security.name},
+            detail=_units_of(transfer),
             url=reverse("tokens:transfer-detail", args=[transfer.pk]),
         )
+
+
+def _units_of(transfer: Transfer) -> str:
+    security, units = transfer.security, int(transfer.units)
+    number = plural_number(units, decimals=security.decimals)
+    text = ngettext("%(count)s unit of %(security)s", "%(count)s units of %(security)s", number)
+    return text % {"count": format_units(units, decimals=security.decimals), "security": security.name}

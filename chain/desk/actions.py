@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from chain.desk.models import Alarm, ResponseStep
 from chain.desk.selectors import ScheduledOperation, scheduled_operations
@@ -560,7 +561,11 @@ def _taking_back(scene: Scene, names: dict[str, str], token: str, suspect: str, 
     if source == ZERO_ADDRESS:
         yield _announcement(
             f"burn:{suspect}:{token}",
-            _("Announce: burn %(units)s wrongly credited units of %(holder)s")
+            ngettext(
+                "Announce: burn %(units)s wrongly credited unit of %(holder)s",
+                "Announce: burn %(units)s wrongly credited units of %(holder)s",
+                units,
+            )
             % {"units": f"{units:,}", "holder": _named(suspect, names)},
             partial(_call, response.schedule_burn, scene.alarm, token=token, holder=suspect, units=units),
         )
@@ -582,7 +587,11 @@ def _moving(
         ).exists()
         yield _announcement(
             f"return:{holder}:{owner}:{token}",
-            _("Announce: move %(units)s units of %(holder)s back to %(owner)s")
+            ngettext(
+                "Announce: move %(units)s unit of %(holder)s back to %(owner)s",
+                "Announce: move %(units)s units of %(holder)s back to %(owner)s",
+                units,
+            )
             % {"units": f"{units:,}", "holder": _named(holder, names), "owner": _named(owner, names)},
             partial(
                 _call,
@@ -682,18 +691,22 @@ def carry_out(actions: Sequence[Action], *, actor: User, reason: str) -> int:
 
 def step_words(step: ResponseStep, names: dict[str, str]) -> str:
     """What a step is, in a few words with whom and what it concerns."""
-    units = f"{int(step.data['units']):,}" if step.data.get("units") else ""
+    units = int(step.data.get("units") or 0)
     who = _named(step.target, names) if step.target else ""
     recipient = step.data.get("recipient", "")
     if step.function == "SecurityToken.forcedTransfer":
-        text = _("move %(units)s units of %(holder)s to %(recipient)s")
+        text = ngettext(
+            "move %(units)s unit of %(holder)s to %(recipient)s",
+            "move %(units)s units of %(holder)s to %(recipient)s",
+            units,
+        )
     elif step.function == "SecurityToken.setFrozenTokens":
         text = _("unfreeze the holding of %(holder)s")
     elif step.function == "SecurityToken.burn":
-        text = _("burn %(units)s units of %(holder)s")
+        text = ngettext("burn %(units)s unit of %(holder)s", "burn %(units)s units of %(holder)s", units)
     elif step.data.get("replacement"):
         text, recipient = _("%(recipient)s takes over from %(holder)s"), step.data["replacement"]
     else:
         parts = [part for part in (who, _named(step.token, names) if step.token else "") if part]
         return ", ".join(parts)
-    return text % {"units": units, "holder": who, "recipient": _named(recipient, names) if recipient else ""}
+    return text % {"units": f"{units:,}", "holder": who, "recipient": _named(recipient, names) if recipient else ""}

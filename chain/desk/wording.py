@@ -7,6 +7,7 @@ from typing import Final
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from chain.desk.models import Alarm, AlarmEvidence
 
@@ -65,9 +66,19 @@ def seen(evidence: AlarmEvidence) -> str:
     """What evidence that is no event on the chain says."""
     args = evidence.args
     if args.get("what") == "admissions":
-        return str(_("%(count)s admissions within %(minutes)s minutes.") % args)
+        text = ngettext(
+            "%(count)s admission within %(minutes)s minutes.",
+            "%(count)s admissions within %(minutes)s minutes.",
+            int(args["count"]),
+        )
+        return str(text % args)
     if args.get("what") == "mints":
-        return str(_("%(count)s credits of new units within %(minutes)s minutes.") % args)
+        text = ngettext(
+            "%(count)s credit of new units within %(minutes)s minutes.",
+            "%(count)s credits of new units within %(minutes)s minutes.",
+            int(args["count"]),
+        )
+        return str(text % args)
     if args.get("what") == "unasked":
         return str(_("%(function)s, in the name of “%(purpose)s” (transaction %(transaction)s).") % args)
     return str(args.get("detail") or _("The holder reported it here."))

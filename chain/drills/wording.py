@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext_lazy
 
 from chain.desk.models import Alarm, ResponseStep
+from portal.registry import Text, filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,53 +54,83 @@ MODES: Final[Mapping[str, str]] = {
     "live": gettext_noop("against this demonstration"),
 }
 
-STEPS: Final[Mapping[str, str]] = {
-    "stole": gettext_noop("The thief has: %(keys)s."),
-    "seized": gettext_noop("%(count)s calls went through: %(functions)s."),
-    "nothing_works": gettext_noop("%(tries)s calls were tried; none would go through."),
-    "refused": gettext_noop("The contract refused: %(reason)s."),
-    "passed_on": gettext_noop("%(units)s units were passed on to a second accomplice."),
-    "issued": gettext_noop("%(count)s forged SBTs were issued before the limit."),
-    "replays_refused": gettext_noop("Every copy of the attestation was refused."),
-    "row_refused": gettext_noop("A forged row in the outbox (%(what)s) was refused: %(reason)s."),
-    "falsified": gettext_noop("The register in the database was falsified."),
-    "announced": gettext_noop("%(count)s operations were announced."),
-    "stage_set": gettext_noop(
+STEPS: Final[Mapping[str, Text]] = {
+    "stole": gettext_lazy("The thief has: %(keys)s."),
+    "seized": ngettext_lazy(
+        "%(count)s call went through: %(functions)s.", "%(count)s calls went through: %(functions)s.", "count"
+    ),
+    "nothing_works": ngettext_lazy(
+        "%(tries)s call was tried; it would not go through.",
+        "%(tries)s calls were tried; none would go through.",
+        "tries",
+    ),
+    "refused": gettext_lazy("The contract refused: %(reason)s."),
+    "passed_on": ngettext_lazy(
+        "%(units)s unit was passed on to a second accomplice.",
+        "%(units)s units were passed on to a second accomplice.",
+        "units",
+    ),
+    "issued": ngettext_lazy(
+        "%(count)s forged SBT was issued before the limit.",
+        "%(count)s forged SBTs were issued before the limit.",
+        "count",
+    ),
+    "replays_refused": gettext_lazy("Every copy of the attestation was refused."),
+    "row_refused": gettext_lazy("A forged row in the outbox (%(what)s) was refused: %(reason)s."),
+    "falsified": gettext_lazy("The register in the database was falsified."),
+    "announced": ngettext_lazy("%(count)s operation was announced.", "%(count)s operations were announced.", "count"),
+    "stage_set": gettext_lazy(
         "The stage is set with fresh sample people; their verification and holdings are genuine."
     ),
-    "moved": gettext_noop("%(units)s units went from the victim to the accomplice."),
-    "lay_in_wait": gettext_noop(
-        "%(count)s forged SBTs lie in wait in the pool, behind the next honest one, to share its block."
+    "moved": ngettext_lazy(
+        "%(units)s unit went from the victim to the accomplice.",
+        "%(units)s units went from the victim to the accomplice.",
+        "units",
     ),
-    "did": gettext_noop("%(who)s at the incident desk: %(step)s (%(state)s)."),
-    "raced": gettext_noop("%(count)s calls were sent into the block of the first response; %(won)s went through."),
-    "reported": gettext_noop("%(who)s reported the key as stolen."),
-    "alarmed": gettext_noop("Alarms at the incident desk: %(alarms)s."),
-    "unalarmed": gettext_noop(
+    "lay_in_wait": ngettext_lazy(
+        "%(count)s forged SBT lies in wait in the pool, behind the next honest one, to share its block.",
+        "%(count)s forged SBTs lie in wait in the pool, behind the next honest one, to share its block.",
+        "count",
+    ),
+    "did": gettext_lazy("%(who)s at the incident desk: %(step)s (%(state)s)."),
+    "raced": ngettext_lazy(
+        "%(count)s call was sent into the block of the first response; %(won)s went through.",
+        "%(count)s calls were sent into the block of the first response; %(won)s went through.",
+        "count",
+    ),
+    "reported": gettext_lazy("%(who)s reported the key as stolen."),
+    "alarmed": gettext_lazy("Alarms at the incident desk: %(alarms)s."),
+    "unalarmed": gettext_lazy(
         "The index shows what no transaction of ours explains, but no alarm was raised: %(events)s."
     ),
-    "paused": gettext_noop("The guardian paused the security."),
-    "distrusted": gettext_noop("The guardian distrusted a key: %(key)s."),
-    "suspended": gettext_noop("The guardian suspended the SBT of %(who)s."),
-    "cancelled": gettext_noop("The council cancelled an announced operation: %(what)s."),
-    "rotated": gettext_noop("The administrators replaced a key: %(key)s."),
-    "contained": gettext_noop("The theft is contained."),
-    "trust_restored": gettext_noop("The council restored the trust in %(key)s."),
-    "new_wallet": gettext_noop("%(who)s has a new wallet."),
-    "reinstated": gettext_noop("The council lifted the suspension of %(who)s."),
-    "attested": gettext_noop("%(count)s SBTs were attested anew."),
-    "activation_over": gettext_noop("The activation delay is over."),
-    "recovery_announced": gettext_noop("A clerk was talked into announcing a recovery for %(who)s."),
-    "recovery_refused": gettext_noop("The recovery to %(who)s was refused: it is another person."),
-    "objected": gettext_noop("%(who)s objected to the recovery."),
-    "recovery_cancelled": gettext_noop("The council cancelled the recovery of %(who)s."),
-    "admitted": gettext_noop("%(count)s investors were admitted again."),
-    "moved_back": gettext_noop("The controller carried out %(count)s announced repairs after the delay."),
-    "unpaused": gettext_noop("The council lifted the pause."),
-    "restored": gettext_noop("Everything is where it belongs."),
-    "granted_again": gettext_noop("By mistake, the role was granted to the same key again."),
-    "compared": gettext_noop("The nightly comparison with the chain ran."),
-    "waited": gettext_noop("%(hours)s hours passed."),
+    "paused": gettext_lazy("The guardian paused the security."),
+    "distrusted": gettext_lazy("The guardian distrusted a key: %(key)s."),
+    "suspended": gettext_lazy("The guardian suspended the SBT of %(who)s."),
+    "cancelled": gettext_lazy("The council cancelled an announced operation: %(what)s."),
+    "rotated": gettext_lazy("The administrators replaced a key: %(key)s."),
+    "contained": gettext_lazy("The theft is contained."),
+    "trust_restored": gettext_lazy("The council restored the trust in %(key)s."),
+    "new_wallet": gettext_lazy("%(who)s has a new wallet."),
+    "reinstated": gettext_lazy("The council lifted the suspension of %(who)s."),
+    "attested": ngettext_lazy("%(count)s SBT was attested anew.", "%(count)s SBTs were attested anew.", "count"),
+    "activation_over": gettext_lazy("The activation delay is over."),
+    "recovery_announced": gettext_lazy("A clerk was talked into announcing a recovery for %(who)s."),
+    "recovery_refused": gettext_lazy("The recovery to %(who)s was refused: it is another person."),
+    "objected": gettext_lazy("%(who)s objected to the recovery."),
+    "recovery_cancelled": gettext_lazy("The council cancelled the recovery of %(who)s."),
+    "admitted": ngettext_lazy(
+        "%(count)s investor was admitted again.", "%(count)s investors were admitted again.", "count"
+    ),
+    "moved_back": ngettext_lazy(
+        "The controller carried out %(count)s announced repair after the delay.",
+        "The controller carried out %(count)s announced repairs after the delay.",
+        "count",
+    ),
+    "unpaused": gettext_lazy("The council lifted the pause."),
+    "restored": gettext_lazy("Everything is where it belongs."),
+    "granted_again": gettext_lazy("By mistake, the role was granted to the same key again."),
+    "compared": gettext_lazy("The nightly comparison with the chain ran."),
+    "waited": gettext_lazy("%(hours)s hours passed."),
 }
 
 ACTORS: Final[Mapping[str, str]] = {
@@ -138,7 +169,7 @@ def step_words(text: str, values: Mapping[str, Any]) -> str:
     if text == "did":
         kind, state = ResponseStep.Kind(values["step"]).label, ResponseStep.State(values["state"]).label
         values = {**values, "step": kind, "state": state}
-    return _(STEPS[text]) % values
+    return filled(STEPS[text], values)
 
 
 def alarm_words(kind: str) -> str:

@@ -120,7 +120,9 @@ def test_a_credit_and_a_redemption_are_worded_as_such() -> None:
     with translation.override("en"):
         credit = event_sentence("SecurityToken", "Transfer", {"from": zero, "to": alice, "value": "1200"}, {})
         burn = event_sentence("SecurityToken", "Transfer", {"from": alice, "to": zero, "value": "5"}, {alice: "Alice"})
+        one = event_sentence("SecurityToken", "Burned", {"holder": alice, "amount": "1"}, {})
     assert credit == "1,200 new units were credited to 0xaaaa…aaaa."
+    assert one == "1 unit credited by mistake to 0xaaaa…aaaa was taken back."
     assert burn == "5 units of Alice (0xaaaa…aaaa) were taken out of circulation."
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 
 from lending import calendar
 from lending.exceptions import LoanRefused
@@ -66,7 +67,12 @@ def request_renewal(*, loan_id: int, actor: User) -> Renewal:
     require_state(loan, Loan.State.ACTIVE, code="lending.renewal.state")
     if loan.matures_on is None or (loan.matures_on - timezone.localdate()).days > RENEWAL_WINDOW_DAYS:
         raise LoanRefused(
-            _("A renewal can be asked for within %(days)d days of maturity.") % {"days": RENEWAL_WINDOW_DAYS},
+            ngettext_lazy(
+                "A renewal can be asked for within %(days)d day of maturity.",
+                "A renewal can be asked for within %(days)d days of maturity.",
+                RENEWAL_WINDOW_DAYS,
+            )
+            % {"days": RENEWAL_WINDOW_DAYS},
             code="lending.renewal.too_early",
         )
     earlier = loan.renewals.filter(from_matures_on=loan.matures_on).exclude(state=Renewal.State.REFUSED).first()

@@ -133,7 +133,7 @@ def test_while_it_runs_the_page_shows_how_far_it_is(loan: Loan, officer: User) -
     assert "Waiting to be calculated" in page(client, run)
     service._claim(run.pk)
     body = page(client, run)
-    assert "0 of 1 loans" in body
+    assert "0 of 1 loan." in body
     assert 'hx-trigger="every 3s"' in body
 
 

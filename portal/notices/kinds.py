@@ -13,7 +13,7 @@ from django.utils.html import strip_tags
 from django.utils.translation import gettext_lazy as _
 
 from portal.money import Money
-from portal.registry import Registry, Text
+from portal.registry import Registry, Text, filled
 
 Params = Mapping[str, Any]
 LOOK = _("Look at it")
@@ -24,7 +24,8 @@ class NoticeKind:
     """One kind: what it is called in the settings, and its words, with `%(name)s` for each of its params.
 
     `security` kinds cannot be turned off. `facts` are label and param, shown beneath the text. `path` leads to a
-    page by its name, for kinds whose notices bring none. `roles`: only they get it, and only they choose about it. `prepare` adds params in the reader's language.
+    page by its name, for kinds whose notices bring none. `roles`: only they get it, and only they choose about it.
+    `prepare` adds params in the reader's language; numbers stay numbers, so that an `ngettext_lazy` can go by one.
     """
 
     name: str
@@ -103,13 +104,13 @@ def _unpack(value: Any) -> str:
 
 def worded(*, kind: NoticeKind, params: Mapping[str, Any], path: str = "") -> Wording:
     """The words of a notice, from `packed` params, in the active language. KeyError if a param is missing."""
-    said = {name: _unpack(value) for name, value in params.items()}
+    said: dict[str, Any] = {name: _unpack(value) for name, value in params.items()}
     if kind.prepare:
-        said.update({name: str(value) for name, value in kind.prepare(dict(params)).items()})
+        said.update({name: v if isinstance(v, int) else str(v) for name, v in kind.prepare(dict(params)).items()})
     return Wording(
-        subject=" ".join((str(kind.subject) % said).split()),
-        body=[str(paragraph) % said for paragraph in kind.body],
-        facts=[(str(label), said[name]) for label, name in kind.facts],
+        subject=" ".join(filled(kind.subject, said).split()),
+        body=[filled(paragraph, said) for paragraph in kind.body],
+        facts=[(str(label), str(said[name])) for label, name in kind.facts],
         action=str(kind.action),
         path=path or (reverse(kind.page) if kind.page else ""),
         tone=kind.tone,

@@ -14,13 +14,13 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language, gettext, ngettext, pgettext
+from django.utils.translation import get_language, gettext, ngettext, npgettext
 
 from portal import charts
 from portal.idempotency import FIELD, new_token
 from portal.models import Role
 from portal.money import MINOR_DIGITS, Money
-from portal.units import format_units
+from portal.units import format_units, plural_number
 
 register = template.Library()
 
@@ -108,12 +108,24 @@ def amount(value: Any, currency: str = "") -> SafeString:
 
 @register.simple_tag
 def units(value: Any, decimals: Any = 0, unit: str = "") -> SafeString:
-    """Token units with their counter: `10 口`, `10 units`."""
+    """Token units with their counter: `10 口`, `10 units`, `1 unit`."""
     if value is None or value == "":
         return format_html('<span class="muted">{}</span>', "—")
     number = format_units(int(value), decimals=int(decimals or 0))
-    counter = unit or pgettext("counter of securities", "units")
+    counter = unit or npgettext("counter of securities", "unit", "units", units_plural(value, decimals))
     return format_html('<span class="num">{}<span class="unit">{}</span></span>', number, counter)
+
+
+@register.filter
+def units_text(value: Any, decimals: Any = 0) -> str:
+    """Token units as plain text, for a sentence that names what is counted."""
+    return format_units(int(value), decimals=int(decimals or 0))
+
+
+@register.filter
+def units_plural(value: Any, decimals: Any = 0) -> int:
+    """The number by which such a sentence takes the singular or the plural."""
+    return plural_number(int(value), decimals=int(decimals or 0))
 
 
 @register.filter

@@ -144,5 +144,5 @@ def test_a_killed_process_comes_back_and_the_transfer_is_made_exactly_once(
 def units_held(visitor: Visitor) -> int:
     """What the person's own page about the bond says they hold; 0 before they hold any."""
     page = visitor.open(f"/tokens/holdings/{SECURITY}/")
-    found = re.search(r"([\d,]+)\s*(?:units|口)", page.text)
+    found = re.search(r"([\d,]+)\s*(?:units?|口)", page.text)
     return int(found.group(1).replace(",", "")) if page.status == 200 and found else 0

@@ -1,13 +1,17 @@
 """Every page of the app, walked over HTTP by the person it is for."""
 
 import re
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
+from portal.models import User
+from portal.money import Money
+from portal.notices.kinds import kind_named, packed, worded
 from tokens import services
 from tokens.models import AdmissionRequest, Security, Subscription, Transfer
 from tokens.tests.conftest import terms
@@ -114,6 +118,35 @@ def test_a_transfer_is_walked_from_form_to_final(holding, signed_in):
     assert b"Incoming transfer" in other.get(url("transfer-detail", transfer.pk)).content
     assert b"Received from" in other.get(url("transfers")).content
     assert signed_in(holding.issuer).get(url("transfer-detail", transfer.pk)).status_code == 200
+
+
+def test_the_summary_of_a_transfer_counts_one_unit_as_one(holding, signed_in):
+    browser, name = signed_in(holding.alice, second_factor=True), holding.security.name
+    for language, amount, sentence, counter in [
+        ("en", 1, f"You give 1 unit of {name} to", "unit"),
+        ("en", 30, f"You give 30 units of {name} to", "units"),
+        ("ja", 1, f"{name} 1 口を", "口"),
+        ("ja", 30, f"{name} 30 口を", "口"),
+    ]:
+        query = {"recipient": holding.address(holding.bob), "amount": amount, "form_token": str(uuid4())}
+        User.objects.filter(pk=holding.alice.pk).update(language=language)
+        answer = browser.get(url("transfer-confirm", holding.security.pk), query)
+        page = answer.content.decode()
+        assert sentence in page, (language, amount)
+        assert f'{amount}<span class="unit">{counter}</span>' in page, (language, amount)
+
+
+@pytest.mark.parametrize("units", ["1", "1.00", "30", "1,000"])
+def test_a_notice_about_units_counts_one_as_one(units):
+    params = packed({"security": "Bond", "units": units, "value": Money(Decimal(100), "JPY"), "counterparty": "0x1"})
+    unit = "unit" if units == "1" else "units"
+    for kind in ("tokens.allotted", "tokens.transfer_final", "tokens.transfer_received", "tokens.transfer_failed"):
+        with translation.override("en"):
+            words = worded(kind=kind_named(kind), params=params)
+        for text in (words.subject, *words.body):
+            assert f"{units} {unit} of Bond" in text, kind
+        with translation.override("ja"):
+            assert f"Bond {units} 口" in worded(kind=kind_named(kind), params=params).subject, kind
 
 
 def test_a_stranger_sees_neither_security_nor_transfer_nor_document(holding, signed_in, stranger):
