@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Mutation testing: changes src/ in one place at a time and sees whether a test notices.
 //
-//   node contracts/script/mutate.mjs [--kinds RR,CR] [--sample N] [--minutes N] [--file SecurityToken.sol] [--list] [--survivors] [--again]
+//   node contracts/script/mutate.mjs [--kinds RR,CR] [--sample N] [--minutes N] [--file SecurityToken.sol] [--functions mint,_issueTo] [--list] [--survivors] [--again]
 //
 // Works on a copy under .run/mutation; results.jsonl there holds one line per mutant and is continued by the next run. A result
 // counts as long as its file and the code of the contracts it goes into are the same. After tests were added, --survivors judges again what
@@ -57,12 +57,14 @@ function mutantsOf(file, text) {
   const span = (node) => node.src.split(":").slice(0, 2).map(Number);
   /** `instead`: the same change in other words, for where the compiler does not take the first. */
   const put = (kind, start, length, by, instead) => found.push({ kind, file, start, length, by, instead });
+  const wanted = option("functions")?.split(",");
+  const meant = (node) => !wanted || wanted.includes(node.name);
 
   function walk(node, inFunction) {
     if (Array.isArray(node)) return node.forEach((child) => walk(child, inFunction));
     if (node === null || typeof node !== "object") return;
     if (node.nodeType) visit(node, inFunction);
-    const inside = inFunction || ["FunctionDefinition", "ModifierDefinition"].includes(node.nodeType) || node.constant === true;
+    const inside = inFunction || ((["FunctionDefinition", "ModifierDefinition"].includes(node.nodeType) || node.constant === true) && meant(node));
     for (const [key, child] of Object.entries(node)) if (key !== "documentation") walk(child, inside);
   }
   function visit(node, inFunction) {
@@ -99,7 +101,7 @@ function mutantsOf(file, text) {
   }
   walk(tree(text), false);
   // A name with a capital is the constructor of a base.
-  for (const node of tree(text).nodes) if (node.nodeType === "ContractDefinition") for (const member of node.nodes) if (member.nodeType === "FunctionDefinition") for (const modifier of member.modifiers) {
+  for (const node of tree(text).nodes) if (node.nodeType === "ContractDefinition") for (const member of node.nodes) if (member.nodeType === "FunctionDefinition" && meant(member)) for (const modifier of member.modifiers) {
     if (/^[a-z]/.test(modifier.modifierName.name)) put("MOD", ...span(modifier), "");
   }
   return found.map((mutant) => {
