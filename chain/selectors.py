@@ -50,6 +50,7 @@ from chain.types import (
     TimelineStep,
 )
 from chain.wording import RESTRICTIONS, error_sentence
+from portal.compiled import RowCount
 from portal.exceptions import DomainError
 from portal.memo import once_per_request
 from portal.models import Role, User
@@ -390,7 +391,10 @@ def open_incidents_for(user: User) -> int | None:
     """How many incidents wait for a person; None for those who do not look after them. One query."""
     if not sees_everything(user):
         return None
-    return Incident.objects.filter(closed_at=None).count() or None
+    return _open_incidents() or None
+
+
+_open_incidents: Final = RowCount(lambda _key: Incident.objects.filter(closed_at=None))
 
 
 # --- where things are ----------------------------------------------------------------------------------------

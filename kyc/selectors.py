@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.db import connection, models
 from django.utils import timezone
@@ -19,9 +18,13 @@ from kyc.models import Application, Decision, Party, SanctionsList, SanctionsWal
 from kyc.names import tidy, tidy_kana
 from kyc.screening.ofac import address_key
 from kyc.sections import Section, holder_of
+from portal.compiled import RowCount
 from portal.memo import once_per_request
 from portal.models import User
 from portal.templatetags.musubi import day
+
+#: Counting further than this costs time and tells nobody more.
+COUNT_CAP: Final = 1000
 
 
 class InvestorStatus(models.TextChoices):
@@ -90,7 +93,10 @@ def wallet_requests_open() -> models.QuerySet[WalletRequest]:
 
 def wallet_requests_waiting(officer: User) -> int | None:
     """How many of them there are, for the menu; None if there are none."""
-    return WalletRequest.objects.filter(state__in=WalletRequest.OPEN)[:COUNT_CAP].count() or None
+    return _requests() or None
+
+
+_requests: Final = RowCount(lambda _key: WalletRequest.objects.filter(state__in=WalletRequest.OPEN), at_most=COUNT_CAP)
 
 
 def primary_wallet(user: User) -> Wallet | None:
@@ -246,8 +252,6 @@ def _shown(holder: models.Model, field: str) -> str:
 
 
 PAGE_SIZE = 20
-#: Counting further than this costs time and tells nobody more.
-COUNT_CAP = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,18 +362,30 @@ class QueueAges:
 AGE_STEPS = (1, 3, 7)
 
 
+#: Each group is counted by itself and to the cap, through the index by state and time; an end that is open is infinite.
+_AGES: Final = """
+    WITH waiting AS NOT MATERIALIZED (
+        SELECT submitted_at FROM kyc_application WHERE state = ANY(%(states)s) AND submitted_at IS NOT NULL
+    )
+    SELECT (SELECT min(submitted_at) FROM waiting), array_agg(capped.cases ORDER BY age.until DESC)
+    FROM unnest(%(since)s::timestamptz[], %(until)s::timestamptz[]) AS age (since, until)
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS cases FROM (
+            SELECT 1 FROM waiting WHERE submitted_at > age.since AND submitted_at <= age.until LIMIT %(most)s
+        ) AS those
+    ) AS capped
+"""
+
+
 def queue_ages() -> QueueAges:
-    """The ages of all cases with officers, each group counted to the cap at most. Five queries, whatever waits."""
-    waiting = Application.objects.filter(state__in=Application.WITH_OFFICERS, submitted_at__isnull=False).order_by()
+    """The ages of all cases with officers, each group counted to the cap at most. One query, whatever waits."""
     now = timezone.now()
-    bounds = [now - timedelta(days=days) for days in AGE_STEPS]
-    groups = [
-        models.Q(submitted_at__gt=bounds[0]),
-        *(models.Q(submitted_at__lte=since, submitted_at__gt=until) for since, until in itertools.pairwise(bounds)),
-        models.Q(submitted_at__lte=bounds[-1]),
-    ]
-    oldest = waiting.order_by("submitted_at").values_list("submitted_at", flat=True).first()
-    return QueueAges(tuple(waiting.filter(group)[: COUNT_CAP + 1].count() for group in groups), oldest)
+    bounds = [(now - timedelta(days=days)).isoformat() for days in AGE_STEPS]
+    values: dict[str, Any] = {"since": [*bounds, "-infinity"], "until": ["infinity", *bounds], "most": COUNT_CAP + 1}
+    with connection.cursor() as cursor:
+        cursor.execute(_AGES, values | {"states": [state.value for state in Application.WITH_OFFICERS]})
+        oldest, counts = cursor.fetchone()
+    return QueueAges(tuple(counts), oldest)
 
 
 def waiting_for(officer: User) -> int | None:

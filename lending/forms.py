@@ -294,6 +294,7 @@ class HandReturnForm(forms.Form):
 class BookFilterForm(forms.Form):
     """Which loans the book shows; lives in the address, so a view can be shared."""
 
+    is_search = True
     state = forms.ChoiceField(label=_("State"), required=False, choices=[("", _("Not ended")), *Loan.State.choices])
     currency = forms.ChoiceField(label=_("Currency"), required=False, choices=[("", _("All")), *Currency.choices])
     search = forms.CharField(label=_("Number, name or e-mail"), required=False, max_length=80)

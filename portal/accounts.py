@@ -30,7 +30,7 @@ class AuthenticationBackend(AllauthBackend):
     """allauth's, with what every page asks of the person signed in read in the one query that reads them."""
 
     def get_user(self, user_id: int) -> User | None:
-        person = User.objects.with_standing().filter(pk=user_id).first()
+        person = User.objects.signed_in(user_id)
         return person if person is not None and self.user_can_authenticate(person) else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
@@ -44,7 +45,7 @@ def menu_for(request: HttpRequest) -> list[MenuLink]:
     """The entries this person may use, in order; the one whose address holds the current page is marked."""
     audiences = audiences_of(request.user)
     items = sorted((*OWN_ITEMS, *menu_items), key=lambda item: item.order)
-    seen = [(item, reverse(item.url_name)) for item in items if item.roles & audiences]
+    seen = [(item, _address(item.url_name)) for item in items if item.roles & audiences]
     current = _current(request.path, seen)
     return [
         MenuLink(
@@ -55,6 +56,12 @@ def menu_for(request: HttpRequest) -> list[MenuLink]:
         )
         for item, url in seen
     ]
+
+
+@cache
+def _address(url_name: str) -> str:
+    """Addresses do not change while a process runs; asking for each anew is a good part of what a menu costs."""
+    return reverse(url_name)
 
 
 def _current(path: str, seen: list[tuple[MenuItem, str]]) -> MenuItem | None:

@@ -33,8 +33,9 @@ def has_second_factor(user: User | AnonymousUser) -> bool:
     """
     if not isinstance(user, User):
         return False
-    known = user if "second_factor" in user.__dict__ else User.objects.with_standing().get(pk=user.pk)
-    return bool(known.__dict__["second_factor"])
+    # Not from `__dict__`: the person of a request is a lazy object, whose own has nothing of theirs.
+    known = user if hasattr(user, "second_factor") else User.objects.signed_in(user.pk)
+    return bool(getattr(known, "second_factor", False))
 
 
 def theme_for(request: HttpRequest) -> str:

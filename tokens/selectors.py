@@ -69,6 +69,7 @@ __all__ = [
     "holdings_for",
     "names_for",
     "open_offers_to",
+    "open_recoveries_for",
     "portfolio_for",
     "portfolio_over_time",
     "precheck",
@@ -109,9 +110,14 @@ def securities_known_to(user: User) -> list[Security]:
 
 @once_per_request
 def open_offers_to(user: User) -> list[Subscription]:
-    """Open invitations of this person, newest first; read once per page, where the menu counts them too."""
-    invited = {"state": Subscription.State.INVITED, "security__state": Security.State.OFFERED}
-    return list(subscriptions_for(user).filter(**invited))
+    """Open invitations of this person, newest first; read once per page, where the menu counts them too.
+
+    Of each its key and its security's name, and no more: every page asks.
+    """
+    rows = Subscription.objects.filter(
+        investor=user, state=Subscription.State.INVITED, security__state=Security.State.OFFERED
+    )
+    return list(rows.select_related("security").only("pk", "security__name").order_by("-id"))
 
 
 def subscriptions_for(user: User) -> QuerySet[Subscription]:
@@ -179,7 +185,13 @@ def _holding(security: Security, row: BalanceView, wallet_kind: str) -> HoldingV
 
 
 def _by_token(tokens: Iterable[str]) -> dict[str, Security]:
-    return {row.token: row for row in Security.objects.filter(token__in=set(tokens)) if row.token}
+    return _securities_of(frozenset(tokens))
+
+
+@once_per_request
+def _securities_of(tokens: frozenset[str]) -> dict[str, Security]:
+    """A page about holdings, their history and their movements asks for the same ones each time."""
+    return {row.token: row for row in Security.objects.filter(token__in=tokens) if row.token}
 
 
 def history_for(user: User, *, security: Security | None = None, limit: int = 50) -> list[HistoryLine]:
@@ -285,6 +297,12 @@ def recoveries_for(user: User) -> QuerySet[Recovery]:
     return Recovery.objects.filter(user=user).select_related(
         "security", "announcement", "completion", "objection", "own_objection"
     )
+
+
+def open_recoveries_for(user: User) -> list[Recovery]:
+    """Those this person can still object to or must know of, newest first: of each its key and its security's name."""
+    rows = Recovery.objects.filter(user=user, state__in=Recovery.OPEN)
+    return list(rows.select_related("security").only("pk", "state", "security__name"))
 
 
 def address_book_for(user: User) -> QuerySet[AddressBookEntry]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from portal.compiled import RowCount
 from portal.models import Role, User
 from portal.registry import NextStep, Summary
 from portal.units import format_units, plural_number
-from tokens.models import AdmissionRequest, Recovery, Security, Subscription, Transfer
+from tokens.models import AdmissionRequest, Security, Subscription, Transfer
 from tokens.selectors import (
     admission_requests_open,
     open_offers_to,
+    open_recoveries_for,
     portfolio_for,
-    recoveries_for,
     transfers_for,
 )
 from tokens.templatetags.securities import state_tone
@@ -29,7 +31,12 @@ def open_offers(user: User) -> int:
 
 def open_admissions(user: User) -> int:
     """Requests that wait for an issuer."""
-    return admission_requests_open().filter(state=AdmissionRequest.State.REQUESTED).count()
+    return _open_admissions()
+
+
+_open_admissions: Final = RowCount(
+    lambda _key: admission_requests_open().filter(state=AdmissionRequest.State.REQUESTED),
+)
 
 
 def securities_to_approve(user: User) -> int:
@@ -43,7 +50,8 @@ def investor_steps(user: User) -> Iterator[NextStep]:
     """Invitations to answer and payments to make."""
     if user.roles:
         return
-    for recovery in recoveries_for(user).filter(state__in=[Recovery.State.ANNOUNCING, Recovery.State.WAITING])[:5]:
+    announced = [row for row in open_recoveries_for(user) if row.state in {row.State.ANNOUNCING, row.State.WAITING}]
+    for recovery in announced[:5]:
         yield NextStep(
             title=_("A recovery of your wallet was announced"),
             detail=_("An administrator reported the wallet with your units of %(security)s as lost.")

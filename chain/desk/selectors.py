@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.db.models import Count, Prefetch
@@ -17,6 +17,7 @@ from chain.models import Contract, EventLog, Holding, Signer
 from chain.services import judging
 from chain.types import Standing
 from chain.wording import event_sentence
+from portal.compiled import RowCount
 from portal.models import User
 
 if TYPE_CHECKING:
@@ -109,8 +110,10 @@ def closed_alarms() -> list[Alarm]:
 
 def open_alarms_for(user: User) -> int | None:
     """How many alarms wait for a duty officer, for the menu; None if none does. One query."""
-    rows = Alarm.objects.filter(chain_id=settings.CHAIN_ID).exclude(state=Alarm.State.CLOSED)
-    return rows.count() or None
+    return _open() or None
+
+
+_open: Final = RowCount(lambda _key: Alarm.objects.filter(chain_id=settings.CHAIN_ID).exclude(state=Alarm.State.CLOSED))
 
 
 def names_for(user: User, addresses: Iterable[str]) -> dict[str, str]:

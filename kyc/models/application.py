@@ -183,6 +183,11 @@ class Application(models.Model):
         return f"K-{self.pk or 0:06d}"
 
     @property
+    def kind_label(self) -> str:
+        """The kind in words; see `state_label`."""
+        return str(PartyKind(self.kind).label)
+
+    @property
     def state_label(self) -> str:
         """The state in words. Long lists use it: `get_state_display` translates every state there is, for each row."""
         return str(self.State(self.state).label)

@@ -28,8 +28,9 @@ from lending.models import (
     Withdrawal,
     WriteOff,
 )
-from lending.money import money
+from lending.money import DIGITS, money
 from lending.selectors.prices import prices_of
+from portal.compiled import RowCount
 from portal.memo import Remembered
 from portal.models import User
 from portal.money import Money
@@ -38,7 +39,8 @@ PAGE: Final = 20
 #: How far the list by nearness goes: whoever looks further searches or filters.
 DEEPEST: Final = 20
 
-#: The top of each bucket by `reach`, through the index that the sweep uses; the few that come out are judged exactly.
+#: The top of each bucket by `reach`, through the index that the sweep uses; of the few that come out, those of one page
+#: by coverage in whole basis points, as `coverage.coverage_bps` cuts it (`div` is exact). Without a price it is unknown.
 _NEAREST: Final = """
     SELECT near.loan_id, near.btc_sats, near.eth_wei, near.debt
     FROM generate_series(0, %(last)s) AS bucket
@@ -47,6 +49,10 @@ _NEAREST: Final = """
         WHERE currency = %(currency)s AND share_bucket = bucket AND reach IS NOT NULL
         ORDER BY reach DESC LIMIT %(most)s
     ) AS near
+    ORDER BY div((CASE WHEN near.btc_sats = 0 THEN 0 ELSE near.btc_sats * %(btc)s::numeric * 1e10 END
+                + CASE WHEN near.eth_wei = 0 THEN 0 ELSE near.eth_wei * %(eth)s::numeric END) * %(scale)s,
+                 near.debt * 1e18) NULLS LAST, near.loan_id
+    OFFSET %(before)s LIMIT %(size)s
 """
 
 
@@ -86,16 +92,17 @@ class Totals:
 def nearest(*, currency: str, number: int = 1) -> BookPage:
     """Open loans in `currency` by coverage, lowest first. Reads the top of the sweep's index, not the book."""
     number = max(1, min(number, DEEPEST))
-    most = number * PAGE + 1
+    before = (number - 1) * PAGE
     prices = prices_of(currency)
+    values: dict[str, Any] = {"last": coverage.BUCKETS - 1, "currency": currency, "most": before + PAGE + 1}
+    values |= {"btc": prices.btc, "eth": prices.eth, "scale": coverage.BPS * 10 ** DIGITS[currency]}
     with connection.cursor() as cursor:
-        cursor.execute(_NEAREST, {"last": coverage.BUCKETS - 1, "currency": currency, "most": most})
+        cursor.execute(_NEAREST, values | {"before": before, "size": PAGE + 1})
         rows = cursor.fetchall()
-    judged = sorted((_judged(row, prices) for row in rows), key=_lowest_first)
-    shown = judged[(number - 1) * PAGE : number * PAGE]
-    loans = _loans([row[0] for row in shown])
-    lines = [_line(loans[pk], sats, wei, debt, worth, bps) for pk, sats, wei, debt, worth, bps in shown]
-    return BookPage(lines, number, has_next=len(judged) > number * PAGE and number < DEEPEST)
+    judged = [_judged(row, prices) for row in rows[:PAGE]]
+    loans = _loans([row[0] for row in judged])
+    lines = [_line(loans[pk], sats, wei, debt, worth, bps) for pk, sats, wei, debt, worth, bps in judged]
+    return BookPage(lines, number, has_next=len(rows) > PAGE and number < DEEPEST)
 
 
 def _judged(row: tuple[Any, ...], prices: coverage.Prices) -> tuple[int, int, int, int, Decimal | None, int | None]:
@@ -107,12 +114,9 @@ def _judged(row: tuple[Any, ...], prices: coverage.Prices) -> tuple[int, int, in
     return loan_id, sats, wei, debt, worth, coverage.coverage_bps(worth=worth, debt=debt, currency=prices.currency)
 
 
-def _lowest_first(row: tuple[int, int, int, int, Decimal | None, int | None]) -> tuple[bool, int, int]:
-    return row[5] is None, row[5] or 0, row[0]
-
-
 def _loans(ids: list[int]) -> dict[int, Loan]:
-    return {loan.pk: loan for loan in Loan.objects.filter(pk__in=ids).select_related("borrower__party")}
+    shown = ("reference", "state", "currency", "borrower__email", "borrower__party__name")
+    return {loan.pk: loan for loan in Loan.objects.filter(pk__in=ids).select_related("borrower__party").only(*shown)}
 
 
 def _line(loan: Loan, sats: int, wei: int, debt: int, worth: Decimal | None, bps: int | None) -> Line:
@@ -287,6 +291,10 @@ def past_due() -> QuerySet[Loan]:
 
 def work_count(_user: User) -> int:
     """How much waits at the desk, for the menu (one query)."""
+    return _work()
+
+
+def _everything_waiting(_key: int) -> QuerySet[Any]:
     waiting: tuple[QuerySet[Any], ...] = (
         draws_to_release(),
         repayments_to_confirm(),
@@ -295,4 +303,7 @@ def work_count(_user: User) -> int:
         setbacks(),
     )
     each = [rows.order_by().values("pk") for rows in waiting]
-    return loans_to_approve().order_by().values("pk").union(*each, all=True).count()
+    return loans_to_approve().order_by().values("pk").union(*each, all=True)
+
+
+_work: Final = RowCount(_everything_waiting)

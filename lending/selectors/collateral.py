@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
+from typing import Final
 
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
@@ -24,6 +25,7 @@ from lending.models import (
     Withdrawal,
 )
 from lending.money import ASSET_DIGITS, EXACT, from_minor
+from portal.compiled import RowCount
 from portal.models import User
 
 
@@ -89,7 +91,10 @@ def listed_deposits() -> QuerySet[Deposit]:
 
 def listed_count(_user: User) -> int:
     """How many wait, for the menu."""
-    return listed_deposits().count()
+    return _listed()
+
+
+_listed: Final = RowCount(lambda _key: listed_deposits())
 
 
 def open_withdrawals() -> QuerySet[Withdrawal]:

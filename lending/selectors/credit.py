@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.core.paginator import Page, Paginator
 from django.db.models import Count, Exists, OuterRef, QuerySet
 
 from lending.models import CreditApplication, CreditLine, IncomeEvidence
+from portal.compiled import RowCount
 from portal.models import User
 
 PAGE = 50
@@ -40,8 +43,14 @@ def queue_counts() -> list[tuple[str, str, int]]:
 
 def waiting_for(officer: User) -> int:
     """How many applications this officer could act on."""
-    rows = CreditApplication.objects.filter(state__in=[State.SUBMITTED, State.APPROVED_FIRST])
-    return rows.exclude(applicant=officer).count()
+    return _waiting(officer.pk)
+
+
+_waiting: Final = RowCount(
+    lambda officer: CreditApplication.objects.filter(state__in=[State.SUBMITTED, State.APPROVED_FIRST]).exclude(
+        applicant=officer
+    )
+)
 
 
 def lines_of(subject: str) -> QuerySet[CreditLine]:

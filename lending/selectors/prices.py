@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Final
 
-from django.db.models import DurationField, ExpressionWrapper, OuterRef, Prefetch, QuerySet, Subquery, Value
+from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from lending.coverage import Prices
 from lending.models import Asset, Breaker, Observation, Price, PricePolicy, PriceSource
 from lending.models.prices import Pair, pair_of
 from portal.memo import once_per_request
+
+#: The newest price of each pair that is not older than its rule allows; now, none while the pair's breaker is open.
+_HELD: Final = """
+    SELECT held.* FROM lending_pricepolicy AS policy
+    CROSS JOIN LATERAL (
+        SELECT * FROM lending_price
+        WHERE pair = policy.pair AND at <= %(moment)s AND at > %(moment)s - policy.valid_seconds * interval '1 second'
+        ORDER BY at DESC, id DESC LIMIT 1
+    ) AS held
+    WHERE NOT (%(is_now)s AND EXISTS (
+        SELECT FROM lending_breaker AS breaker WHERE breaker.pair = policy.pair AND breaker.state = %(open)s
+    ))
+"""
 
 
 def accepted_price(pair: str, *, at: datetime | None = None) -> Price | None:
@@ -25,16 +39,8 @@ def accepted_price(pair: str, *, at: datetime | None = None) -> Price | None:
 @once_per_request
 def accepted_prices(*, at: datetime | None = None) -> dict[str, Price]:
     """The prices that hold at `at` (default: now) by pair, as `accepted_price` tells them. One query, once per page."""
-    moment = at or timezone.now()
-    policies = PricePolicy.objects.all()
-    if at is None:
-        policies = policies.exclude(pk__in=Breaker.objects.filter(state=Breaker.State.OPEN).values("pk"))
-    second = Value(timedelta(seconds=1), output_field=DurationField())
-    valid = ExpressionWrapper(OuterRef("valid_seconds") * second, output_field=DurationField())
-    held = Price.objects.filter(pair=OuterRef("pk"), at__lte=moment, at__gt=Value(moment) - valid)
-    newest = Subquery(held.order_by("-at", "-id").values("pk")[:1])
-    rows = Price.objects.filter(pk__in=policies.annotate(newest=newest).values("newest"))
-    return {price.pair: price for price in rows}
+    values = {"moment": at or timezone.now(), "is_now": at is None, "open": Breaker.State.OPEN.value}
+    return {price.pair: price for price in Price.objects.raw(_HELD, values)}
 
 
 def prices_of(currency: str, *, at: datetime | None = None) -> Prices:

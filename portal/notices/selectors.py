@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from django.db.models import QuerySet
 
+from portal.compiled import RowCount
 from portal.models import User
 from portal.notices.kinds import NoticeKind, Wording, is_known, kind_named, notice_kinds, worded
 from portal.notices.models import Notice, NoticePreference
@@ -40,7 +42,10 @@ def in_words(notices: Iterable[Notice]) -> list[NoticeView]:
 
 
 def unread_count(user: User) -> int:
-    return Notice.objects.filter(user=user, read_at__isnull=True).count()
+    return _unread(user.pk)
+
+
+_unread: Final = RowCount(lambda user: Notice.objects.filter(user=user, read_at__isnull=True))
 
 
 def told(*, kind: str, keys: Iterable[object]) -> set[str]:

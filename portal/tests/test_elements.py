@@ -11,7 +11,7 @@ from django.template import engines
 from django.utils import translation
 from django_cotton.compiler_regex import CottonCompiler
 
-from portal.templatetags.musubi import browser, chart_drawings
+from portal.templatetags.musubi import browser, chart_drawings, filter_fields
 from portal.views.styleguide import sample_context
 
 #: Every template there is: an element that is added is asked for on the style guide.
@@ -134,3 +134,22 @@ def test_a_chart_is_drawn_from_two_points_on(data):
 )
 def test_a_browser_is_called_by_its_name(said, shown):
     assert browser(said) == shown
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_filters_with_nothing_chosen_look_as_each_reader_s_own(language):
+    from kyc.forms import QueueFilterForm
+
+    with translation.override(language):
+        drawn = "".join(field.as_field_group() for field in QueueFilterForm({}).visible_fields())
+        assert [filter_fields(QueueFilterForm({})), filter_fields(QueueFilterForm({"after": "x"}))] == [drawn, drawn]
+
+
+def test_what_one_reader_chose_is_shown_to_them_alone():
+    from kyc.forms import QueueFilterForm
+
+    chosen = filter_fields(QueueFilterForm({"search": "Tanaka", "state": "in_review"}))
+    assert 'value="Tanaka"' in chosen
+    assert '<option value="in_review" selected>' in chosen
+    assert "Tanaka" not in filter_fields(QueueFilterForm({}))
+    assert "field-bad" in filter_fields(QueueFilterForm({"state": "nonsense"}))

@@ -31,7 +31,7 @@ def holdings(request: HttpRequest) -> HttpResponse:
         "history": selectors.history_for(user, limit=10),
         "status": chain_status(),
         "offers": selectors.open_offers_to(user),
-        "recoveries": selectors.recoveries_for(user).filter(state__in=Recovery.OPEN),
+        "recoveries": selectors.open_recoveries_for(user),
     }
     return render(request, "tokens/holdings.html", context)
 

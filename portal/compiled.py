@@ -1,0 +1,53 @@
+"""Queries that every page asks: Django writes their SQL once per process, and each call only fills in whom it is for.
+
+Building a query takes Django about as long as the database needs to answer it, and the frame of a page asks several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, Final
+
+from django.db import connection
+from django.db.models import QuerySet
+
+#: Stands for a key while the SQL is written. No row has it.
+KEY: Final = -(2**62)
+
+Written = tuple[str, tuple[Any, ...]]
+
+
+def written(rows: QuerySet[Any]) -> Written:
+    """The SQL of `rows` and its values, among them `KEY` wherever a key will stand."""
+    sql, values = rows.query.sql_with_params()
+    return sql, tuple(values)
+
+
+def filled(values: Sequence[Any], key: int) -> list[Any]:
+    """`values` with `key` in place of `KEY`."""
+    return [key if type(value) is int and value == KEY else value for value in values]
+
+
+class RowCount:
+    """How many rows there are, at most `at_most`. `rows` is called once, with `KEY` where the key of a person belongs.
+
+    What `rows` reads beside it (settings, the clock) is read once as well: a query that depends on the hour is not for this.
+    """
+
+    def __init__(self, rows: Callable[[int], QuerySet[Any]], *, at_most: int | None = None) -> None:
+        self._rows = rows
+        self._at_most = at_most
+
+    @cached_property
+    def _written(self) -> Written:
+        sql, values = written(self._rows(KEY).order_by().values("pk")[: self._at_most])
+        return f"SELECT count(*) FROM ({sql}) AS counted", values  # noqa: S608 (Django's own SQL)
+
+    def __call__(self, key: int = KEY) -> int:
+        """One query. `key`: whom it is for, where that matters."""
+        sql, values = self._written
+        with connection.cursor() as cursor:
+            cursor.execute(sql, filled(values, key))
+            (count,) = cursor.fetchone()
+        return int(count)
