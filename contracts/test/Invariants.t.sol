@@ -65,12 +65,18 @@ contract MarketHandler is Base {
     }
 
     function serve(uint256 a, uint256 amount, uint8 kind) external {
-        kind = kind % 5;
+        kind = kind % 6;
         if (kind == 0) _do(agent, address(token), abi.encodeCall(token.admit, (_one(_who(a)))), false);
         if (kind == 1) _do(agent, address(token), abi.encodeCall(token.dismiss, (_one(_who(a)))), false);
         if (kind == 2) _do(agent, address(token), abi.encodeCall(token.mint, (_who(a), amount % 2_000)), false);
         if (kind == 3) _do(agent, address(token), abi.encodeCall(token.freeze, (_who(a), amount % 700)), false);
         if (kind == 4) _do(agent, address(token), abi.encodeCall(token.redeem, (_who(a), amount % 700)), true);
+        if (kind == 5) {
+            (address[] memory to, uint256[] memory amounts) = (new address[](2), new uint256[](2));
+            // The second amount is of any size, up to what no balance holds.
+            (to[0], to[1], amounts[0], amounts[1]) = (_who(a), _who(a >> 8), amount % 900, amount >> amount % 256);
+            _do(agent, address(token), abi.encodeCall(token.mintBatch, (to, amounts)), false);
+        }
     }
 
     function recovery(uint256 a, uint256 b, uint8 kind) external {
@@ -239,7 +245,7 @@ contract ThiefHandler is Base {
         if (kind == 5) _do(agent, address(token), abi.encodeCall(token.dismiss, (_one(victim))));
         if (kind == 6) _do(agent, address(token), abi.encodeCall(token.redeem, (victim, 1 + amount % 1_000)));
         if (kind == 7) {
-            _do(agent, address(token), abi.encodeCall(token.announceRecovery, (victim, victims[(who + 1) % 2])));
+            _do(agent, address(token), abi.encodeCall(token.announceRecovery, (victim, victims[1 - who % 2])));
         }
     }
 
