@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -12,6 +15,7 @@ from playwright.sync_api import Page, expect
 from portal.demo.people import BY_KEY
 from tests.journeys.conftest import READERS, Person, RunningDemo, Walk, enter_code, environment_of
 from tests.journeys.wallet_provider import TestWallet, demo_key
+from tokens.validators import isin_check_digit
 
 pytestmark = pytest.mark.browser
 
@@ -239,6 +243,89 @@ def test_an_own_wallet_signs_its_owner_in_and_passes_on_what_it_holds_until_that
     received = walks["investor_b"].open(bond)
     expect(received.locator("[data-state=final]").first).to_be_visible()
     end_all([*walks.values(), visitor])
+
+
+def offer_a_bond(issuer: Walk, second: Walk) -> str:
+    """The address of the page about a new bond that two people of the issuer made: it is on offer."""
+    page = issuer.open("/tokens/securities/new/")
+    today = datetime.now(ZoneInfo("Asia/Tokyo")).date()
+    serial = f"JP{time.time_ns() // 1_000_000 % 10**9:09d}"
+    terms = {
+        "name": f"Journey bond {serial[-4:]}",
+        "symbol": f"J-{serial[-8:]}",
+        "isin": serial + isin_check_digit(serial),
+        "issuer_name": "Musubi Securities Group",
+        "authorised_amount": "10000000",
+        "face_value": "100000",
+        "rate_percent": "1.20",
+        # Later than the sample bond, which stays the first that its holder sees.
+        "issue_date": f"{today}",
+        "record_date": f"{today + timedelta(days=716)}",
+        "maturity_date": f"{today + timedelta(days=730)}",
+    }
+    for name, value in terms.items():
+        page.locator(f"[name={name}]").fill(value)
+    page.locator("[name=placement_type][value=small_number]").check()
+    issuer.press("main form[method=post] button[type=submit]")
+    bond = re.search(r"/tokens/securities/\d+/", page.url)
+    assert bond, f"the draft is saved, not asked again: {page.url}"
+    issuer.press("form[action$='/submit/'] button")
+    second.open(bond.group(0) + "approve/")
+    second.press("main form[method=post]:not([action]) button[type=submit]")
+    expect(second.page.locator("#security-status [data-state=offered]")).to_be_visible(timeout=PATIENCE_MS)
+    second.look()
+    return bond.group(0)
+
+
+@READERS
+def test_an_investor_subscribes_into_their_own_wallet_and_finds_the_allotment_there(
+    at_browser: Callable[..., Person], demo: RunningDemo, language: str, phone: bool, axe: str
+) -> None:
+    wallet = wallet_of_the_reader(demo, language)
+    walks = {
+        key: Walk(at_browser(key, language=language, phone=phone), demo, axe)
+        for key in ("investor_a", "officer_1", "issuer_1", "issuer_2")
+    }
+    holder, issuer = walks["investor_a"], walks["issuer_1"]
+    wallet.open_in(holder.page)
+    ensure_attested(holder, walks["officer_1"], wallet)
+    bond = offer_a_bond(issuer, walks["issuer_2"])
+
+    page = issuer.open(bond + f"placement/?search={BY_KEY['investor_a'].email}")
+    page.locator("[name=investor]").select_option(index=1)
+    issuer.press("form[action*='/invite/'] button")
+
+    page = holder.open("/tokens/subscriptions/")
+    holder.press("main tbody a")
+    offer = re.search(r"/tokens/subscriptions/(\d+)/", page.url)
+    assert offer
+    holder.press("a[href$='/subscribe/']")
+    page.locator(f"[name=wallet][value='{wallet.address}']").check()
+    page.locator("[name=units]").fill("5")
+    for statement in page.locator("[name^=accept_]").all():
+        statement.check()
+    holder.press("main form[method=post] button[type=submit]")
+    expect(page.locator("#subscription-status [data-state=subscribed]")).to_be_visible()
+    expect(page.locator("#subscription-status")).to_contain_text(wallet.address[-4:])
+
+    work = f"/tokens/placement/{offer.group(1)}/"
+    issuer.open(work)
+    issuer.page.locator("[name=reference]").fill(f"JOURNEY-{offer.group(1)}")
+    issuer.press("form[action$='/payment/'] button")
+    issuer.page.locator("form[action$='/allocate/'] [name=units]").fill("5")
+    issuer.press("form[action$='/allocate/'] button")
+    expect(issuer.page.locator("[data-signing]")).to_contain_text(wallet.address)
+    issuer.press("form[action$='/issue/'] button")
+
+    # The holder's page stayed open: it says by itself how the issuer goes on.
+    expect(page.locator("#subscription-status [data-state=allotted]")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator("#subscription-actions button")).to_have_count(0)
+    holder.look()
+    page = holder.open(bond.replace("/securities/", "/holdings/"))
+    mine = page.locator("main .card", has_text=wallet.address)
+    expect(mine).to_contain_text(re.compile(r"5\s*(units|口)"))
+    expect(mine.locator("[data-state=final]")).to_be_visible()
+    end_all(list(walks.values()))
 
 
 @READERS

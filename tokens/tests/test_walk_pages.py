@@ -232,8 +232,12 @@ def test_who_subscribed_sees_by_themselves_how_the_issuer_goes_on(world, signed_
         subscription_id=subscription.pk, actor=world.alice, units=5, acknowledgements=services.ACKNOWLEDGEMENTS
     )
     assert b'hx-trigger="every 10s"' in browser.get(status).content
+    as_htmx = {"HX-Request": "true"}
+    assert b"subscription-actions" not in browser.get(status, headers=as_htmx).content
     services.withdraw_subscription(subscription_id=subscription.pk, actor=world.alice)
-    assert b"hx-trigger" not in browser.get(status).content
+    after = browser.get(status, headers=as_htmx).content
+    assert b"hx-trigger" not in after
+    assert b'<div id="subscription-actions" hx-swap-oob="true"></div>' in after, "the button to withdraw goes away"
 
 
 def test_an_asked_admission_is_looked_at_again_until_it_is_decided(world, signed_in):

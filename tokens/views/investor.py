@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from chain.selectors import chain_status, outside_timeline, transaction_timeline
-from kyc.selectors import primary_wallet, wallet_by_address
+from kyc.selectors import primary_wallet, wallet_by_address, wallets_for
 from portal.access import signed_in, value_action
 from portal.exceptions import DomainError
 from tokens import selectors, services
@@ -184,6 +184,7 @@ def _subscription_context(subscription: Subscription) -> dict[str, object]:
     # The issuer goes on: days may pass, but whoever looks on sees it happen.
     waits = (states.SUBSCRIBED, states.PAID, states.ALLOCATED)
     paid = paid_so_far(subscription)
+    kinds = {wallet.address: wallet.get_kind_display() for wallet in wallets_for(subscription.investor)}
     return {
         "subscription": subscription,
         "security": subscription.security,
@@ -191,6 +192,7 @@ def _subscription_context(subscription: Subscription) -> dict[str, object]:
         "due": subscription.due,
         "paid": paid,
         "missing": subscription.due - paid,
+        "wallet_kind": kinds.get(subscription.wallet, ""),
         "allocated_value": subscription.security.value_of(subscription.allocated_units),
         "timeline": transaction_timeline(subscription.mint) if subscription.mint else [],
         "is_live": subscription.state in (states.ISSUING, states.IN_BLOCK, *waits),
