@@ -49,6 +49,7 @@ urlpatterns = [
     path("desk/credit/<int:application_id>/confirm/", credit.credit_confirm, name="credit-confirm"),
     path("desk/lines/<int:line_id>/", credit.line_state, name="line-state"),
     path("desk/loans/<int:loan_id>/", desk.loan_case, name="loan-case"),
+    path("desk/loans/<int:loan_id>/status/", desk.loan_case_status, name="loan-case-status"),
     path("desk/loans/<int:loan_id>/approve/", desk.loan_approve, name="loan-approve"),
     path("desk/loans/<int:loan_id>/decline/", desk.loan_decline, name="loan-decline"),
     path("desk/loans/<int:loan_id>/repayment/", desk.repayment_record, name="repayment-record"),

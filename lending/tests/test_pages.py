@@ -187,6 +187,30 @@ def test_a_loan_that_went_on_shows_its_page_anew(loan: Loan) -> None:
     assert gone_on["HX-Redirect"] == url("loan", loan.pk)
 
 
+def test_the_desks_page_of_a_loan_looks_again_by_itself_until_it_has_ended(loan: Loan) -> None:
+    browser, status = desk(), url("loan-case-status", loan.pk)
+    page = browser.get(url("loan-case", loan.pk)).content.decode()
+    assert f'hx-get="{status}?state={loan.state}" hx-trigger="every 5s"' in page
+    again = browser.get(status, {"state": loan.state}).content.decode()
+    assert f'hx-get="{status}?state={loan.state}" hx-trigger="every 5s"' in again
+    assert f'href="{url("loan-case", loan.pk)}"' not in again
+    Loan.objects.filter(pk=loan.pk).update(state=Loan.State.REPAID)
+    assert "hx-trigger" not in browser.get(status).content.decode()
+
+
+def test_an_officer_who_may_be_writing_is_told_that_the_loan_went_on(loan: Loan) -> None:
+    """Until they look anew, however often the page asks."""
+    answer = desk().get(url("loan-case-status", loan.pk), {"state": Loan.State.APPROVED})
+    assert "HX-Redirect" not in answer
+    page = answer.content.decode()
+    assert f'href="{url("loan-case", loan.pk)}"' in page
+    assert f"?state={Loan.State.APPROVED}" in page
+
+
+def test_a_borrower_does_not_ask_the_desk_how_a_loan_stands(loan: Loan) -> None:
+    assert sign_in(loan.borrower, fresh=True).get(url("loan-case-status", loan.pk)).status_code == 403
+
+
 def test_the_state_of_a_loan_comes_before_all_else(loan: Loan) -> None:
     page = sign_in(loan.borrower, fresh=True).get(url("loan", loan.pk)).content.decode()
     assert page.index('id="loan-status"') < page.index('class="record-main')

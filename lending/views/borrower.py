@@ -109,6 +109,7 @@ def _context(loan: Loan) -> dict[str, Any]:
         "can_cancel": loan.state in (State.APPLIED, State.APPROVED, State.COLLATERAL_PENDING),
         "is_open": loan.state in Loan.OPEN,
         "is_live": loan.state not in Loan.ENDED,
+        "status_url": reverse("lending:loan-status", args=[loan.pk]),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -160,15 +161,39 @@ def _loan(loan_id: int) -> Loan:
     return loan
 
 
-def _case_page(request: HttpRequest, loan: Loan, **bound: Any) -> HttpResponse:
-    officer = person(request)
-    standing = loan_selectors.standing_of(loan)
-    acts = is_officer(request) and officer.pk != loan.borrower_id
-    context = {
+@require_safe
+@desk_reader
+def loan_case_status(request: HttpRequest, loan_id: int) -> HttpResponse:
+    """The part of the page that asks again by itself.
+
+    When the loan went on, the rest of the page no longer fits. That is said and not put right unasked: somebody may be
+    writing into one of its forms.
+    """
+    loan = _loan(loan_id)
+    shown = request.GET.get("state", "")
+    shown = shown if shown in State.values else ""
+    return render(request, "lending/loan_status.html", {**_status(loan), "shown_state": shown})
+
+
+def _status(loan: Loan) -> dict[str, Any]:
+    """Where the loan stands now."""
+    return {
         "loan": loan,
-        "standing": standing,
+        "standing": loan_selectors.standing_of(loan),
         "room": loan_selectors.draw_room(loan) if loan.state in (State.COLLATERAL_PENDING, State.ACTIVE) else None,
         "call": loan_selectors.open_call(loan),
+        "surplus": loan_selectors.surplus_owed(loan),
+        "is_live": loan.state not in Loan.ENDED,
+        "status_url": reverse("lending:loan-case-status", args=[loan.pk]),
+    }
+
+
+def _case_page(request: HttpRequest, loan: Loan, **bound: Any) -> HttpResponse:
+    officer = person(request)
+    status = _status(loan)
+    acts = is_officer(request) and officer.pk != loan.borrower_id
+    context = {
+        **status,
         "calls": loan.calls.order_by("-id"),
         "sales": loan_selectors.sales_of(loan),
         "draws": loan.draws.select_related("released_by").order_by("-id"),
@@ -176,13 +201,11 @@ def _case_page(request: HttpRequest, loan: Loan, **bound: Any) -> HttpResponse:
         "deposits": loan_selectors.deposits_of(loan)[:50],
         "withdrawals": loan_selectors.withdrawals_of(loan)[:20],
         "documents": loan.documents.order_by("-id"),
-        "surplus": loan_selectors.surplus_owed(loan),
-        "chart": loan_selectors.chart_of(standing),
+        "chart": loan_selectors.chart_of(status["standing"]),
         "chart_marks": loan_selectors.marks_of(loan),
         "history": AuditEntry.objects.filter(subject_type="lending.loan", subject_id=str(loan.pk)).order_by(
             "-sequence"
         )[:50],
-        "is_live": False,
         "acts": acts,
         "can_approve": acts and loan.state == State.APPLIED and loan.first_approval_by_id != officer.pk,
         "can_take_money": acts and loan.state in repayments.OWING,
