@@ -30,14 +30,14 @@ class PublicSecurity:
 
 
 def published_securities() -> list[PublicSecurity]:
-    """Every security that stands on the chain, newest first; drafts never. Three queries, however many."""
+    """Every security that stands on the chain, newest first; drafts never. A query of its own, however many."""
     rows = list(Security.objects.filter(state__in=Security.ON_CHAIN, token__isnull=False))
     figures = token_figures(row.token for row in rows if row.token)
     return [PublicSecurity(row, figures[row.token]) for row in rows if row.token]
 
 
 def published_security(token: str) -> PublicSecurity | None:
-    """The security whose contract stands at `token`; None for a draft, and for what is not ours. Three queries."""
+    """The security whose contract stands at `token`; None for a draft, and for what is not ours. A query of its own."""
     row = Security.objects.filter(state__in=Security.ON_CHAIN, token=token).first()
     if row is None or row.token is None:
         return None

@@ -79,19 +79,30 @@ def loan_detail(request: HttpRequest, loan_id: int) -> HttpResponse:
 def loan_status(request: HttpRequest, loan_id: int) -> HttpResponse:
     """The part of the page that asks again by itself: state, coverage, steps."""
     loan = _own(request, loan_id)
-    response = render(request, "lending/loan_status.html", _context(loan))
+    response = render(request, "lending/loan_status.html", _status(loan))
     if loan.state != request.GET.get("state", loan.state):
         # The buttons and lists of the page no longer fit: show it anew.
         response.headers["HX-Redirect"] = reverse("lending:loan", args=[loan.pk])
     return response
 
 
-def _context(loan: Loan) -> dict[str, Any]:
-    standing = selectors.standing_of(loan)
+def _status(loan: Loan) -> dict[str, Any]:
+    """Where the loan stands now."""
     return {
         "loan": loan,
-        "standing": standing,
+        "standing": selectors.standing_of(loan),
         "call": selectors.open_call(loan),
+        "surplus": selectors.surplus_owed(loan),
+        "room": selectors.draw_room(loan) if loan.state in (State.COLLATERAL_PENDING, State.ACTIVE) else None,
+        "is_live": loan.state not in Loan.ENDED,
+        "status_url": reverse("lending:loan-status", args=[loan.pk]),
+    }
+
+
+def _context(loan: Loan) -> dict[str, Any]:
+    status = _status(loan)
+    return {
+        **status,
         "sales": selectors.sales_of(loan),
         "draws": loan.draws.order_by("-id"),
         "repayments": loan.repayments.order_by("-id"),
@@ -99,17 +110,13 @@ def _context(loan: Loan) -> dict[str, Any]:
         "withdrawals": selectors.withdrawals_of(loan)[:20],
         "documents": loan.documents.order_by("-id"),
         "renewal": loan.renewals.first(),
-        "surplus": selectors.surplus_owed(loan),
-        "room": selectors.draw_room(loan) if loan.state in (State.COLLATERAL_PENDING, State.ACTIVE) else None,
         "proof": _proof(loan),
-        "chart": selectors.chart_of(standing),
+        "chart": selectors.chart_of(status["standing"]),
         "chart_marks": selectors.marks_of(loan),
         "takes_collateral": loan.state in Loan.TAKES_COLLATERAL,
         "can_draw": loan.state in (State.COLLATERAL_PENDING, State.ACTIVE),
         "can_cancel": loan.state in (State.APPLIED, State.APPROVED, State.COLLATERAL_PENDING),
         "is_open": loan.state in Loan.OPEN,
-        "is_live": loan.state not in Loan.ENDED,
-        "status_url": reverse("lending:loan-status", args=[loan.pk]),
     }
 
 

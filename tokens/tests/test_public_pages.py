@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -11,6 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from chain.models import Holding, TokenState
+from chain.public import figures
+from portal.memo import Remembered
 from tokens import services
 from tokens.models import Security, SecurityDocument
 from tokens.published import published_securities
@@ -49,6 +52,34 @@ def test_a_sum_of_holders_that_differs_from_the_supply_is_shown(holding: World, 
     assert "differs from what is outstanding" not in visitor.get(page_of(holding.security)).content.decode()
     TokenState.objects.update(supply_units=99)
     assert "differs from what is outstanding" in visitor.get(page_of(holding.security)).content.decode()
+
+
+def test_an_issue_between_two_reads_is_no_difference(holding: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    sums = figures._sums
+
+    def and_then_ten_more() -> Any:
+        answer = sums()
+        Holding.objects.filter(units=100).update(units=110, final_units=110)
+        TokenState.objects.update(supply_units=110)
+        return answer
+
+    monkeypatch.setattr(figures, "_sums", and_then_ten_more)
+    (row,) = published_securities()
+    assert (row.figures.supply_units, row.figures.head_supply_units, row.figures.agrees) == (110, 110, True)
+
+
+def test_however_many_visitors_ask_the_holdings_are_added_up_once(
+    holding: World, visitor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Remembered, "keeps", True)
+    for remembered in (figures._all_figures, figures.verified_wallets):
+        monkeypatch.setattr(remembered, "_kept", None)
+    visitor.get("/public/")
+    for path in ("/public/", page_of(holding.security)):
+        with CaptureQueriesContext(connection) as asked:
+            page = visitor.get(path).content.decode()
+        assert "100<span" in page
+        assert not [row["sql"] for row in asked if "chain_holding" in row["sql"] or "chain_sbtrecord" in row["sql"]]
 
 
 def test_a_paused_security_says_so(world: World, visitor: Client) -> None:
