@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -15,10 +15,11 @@ from django.db.models import QuerySet
 #: Stands for a key while the SQL is written. No row has it.
 KEY: Final = -(2**62)
 
+Row = TypeVar("Row")
 Written = tuple[str, tuple[Any, ...]]
 
 
-def written(rows: QuerySet[Any]) -> Written:
+def written(rows: QuerySet[Any, Any]) -> Written:
     """The SQL of `rows` and its values, among them `KEY` wherever a key will stand."""
     sql, values = rows.query.sql_with_params()
     return sql, tuple(values)
@@ -29,11 +30,32 @@ def filled(values: Sequence[Any], key: int) -> list[Any]:
     return [key if type(value) is int and value == KEY else value for value in values]
 
 
-class RowCount:
-    """How many rows there are, at most `at_most`. `rows` is called once, with `KEY` where the key of a person belongs.
+class Rows(Generic[Row]):
+    """Some columns of some rows, each row made into a `Row`. `query` is called once, with `KEY` where a key belongs.
 
-    What `rows` reads beside it (settings, the clock) is read once as well: a query that depends on the hour is not for this.
+    It names its columns by `values_list`, in the order in which `make` takes them, and only such as the database's driver
+    reads by itself: what a field converts stays as it is stored. What it reads beside the key (settings, the clock) is read
+    once as well: a query that depends on the hour is not for this.
     """
+
+    def __init__(self, query: Callable[[int], QuerySet[Any, Any]], make: Callable[..., Row]) -> None:
+        self._query = query
+        self._make = make
+
+    @cached_property
+    def _written(self) -> Written:
+        return written(self._query(KEY))
+
+    def __call__(self, key: int) -> list[Row]:
+        """One query, for the person of this key."""
+        sql, values = self._written
+        with connection.cursor() as cursor:
+            cursor.execute(sql, filled(values, key))
+            return [self._make(*row) for row in cursor.fetchall()]
+
+
+class RowCount:
+    """How many rows there are, at most `at_most`. `rows` is called once, with `KEY` where a key belongs; see `Rows`."""
 
     def __init__(self, rows: Callable[[int], QuerySet[Any]], *, at_most: int | None = None) -> None:
         self._rows = rows

@@ -7,6 +7,7 @@ import io
 from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Final
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -23,6 +24,7 @@ from chain.selectors import (
 from chain.types import BalanceView, ChainStatus, MovementView, Standing
 from kyc.models import Wallet
 from kyc.selectors import names_by_user, people_by_address, wallets_for
+from portal.compiled import Rows
 from portal.exports import safe_cell
 from portal.memo import once_per_request
 from portal.models import User
@@ -50,6 +52,8 @@ from tokens.types import (
     HolderLine,
     HoldersReport,
     HoldingView,
+    OpenOffer,
+    OpenRecovery,
     Portfolio,
     TransferView,
 )
@@ -109,15 +113,21 @@ def securities_known_to(user: User) -> list[Security]:
 
 
 @once_per_request
-def open_offers_to(user: User) -> list[Subscription]:
-    """Open invitations of this person, newest first; read once per page, where the menu counts them too.
+def open_offers_to(user: User) -> list[OpenOffer]:
+    """Open invitations of this person, newest first; read once per page, where the menu counts them too."""
+    return _open_offers(user.pk)
 
-    Of each its key and its security's name, and no more: every page asks.
-    """
-    rows = Subscription.objects.filter(
-        investor=user, state=Subscription.State.INVITED, security__state=Security.State.OFFERED
-    )
-    return list(rows.select_related("security").only("pk", "security__name").order_by("-id"))
+
+_open_offers: Final = Rows(
+    lambda user: (
+        Subscription.objects.filter(
+            investor=user, state=Subscription.State.INVITED, security__state=Security.State.OFFERED
+        )
+        .order_by("-id")
+        .values_list("pk", "security__name")
+    ),
+    OpenOffer,
+)
 
 
 def subscriptions_for(user: User) -> QuerySet[Subscription]:
@@ -299,10 +309,17 @@ def recoveries_for(user: User) -> QuerySet[Recovery]:
     )
 
 
-def open_recoveries_for(user: User) -> list[Recovery]:
-    """Those this person can still object to or must know of, newest first: of each its key and its security's name."""
-    rows = Recovery.objects.filter(user=user, state__in=Recovery.OPEN)
-    return list(rows.select_related("security").only("pk", "state", "security__name"))
+def open_recoveries_for(user: User) -> list[OpenRecovery]:
+    """Those this person can still object to or must know of, newest first."""
+    return _open_recoveries(user.pk)
+
+
+_open_recoveries: Final = Rows(
+    lambda user: Recovery.objects.filter(user=user, state__in=Recovery.OPEN).values_list(
+        "pk", "state", "security__name"
+    ),
+    OpenRecovery,
+)
 
 
 def address_book_for(user: User) -> QuerySet[AddressBookEntry]:
@@ -331,7 +348,16 @@ def names_for(user: User, addresses: Iterable[str]) -> dict[str, str]:
 
 @once_per_request
 def _labels(user: User) -> dict[str, str]:
-    return dict(AddressBookEntry.objects.filter(user=user).values_list("address", "label"))
+    return dict(_own_labels(user.pk))
+
+
+def _entry(address: str, label: str) -> tuple[str, str]:
+    return address, label
+
+
+_own_labels: Final = Rows(
+    lambda user: AddressBookEntry.objects.filter(user=user).values_list("address", "label"), _entry
+)
 
 
 # --- the issuer's pages ----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from portal.compiled import RowCount
 from portal.models import Role, User
 from portal.registry import NextStep, Summary
 from portal.units import format_units, plural_number
-from tokens.models import AdmissionRequest, Security, Subscription, Transfer
+from tokens.models import AdmissionRequest, Recovery, Security, Subscription, Transfer
 from tokens.selectors import (
     admission_requests_open,
     open_offers_to,
@@ -46,16 +46,19 @@ def securities_to_approve(user: User) -> int:
     return Security.objects.filter(state=Security.State.AWAITING_APPROVAL).exclude(created_by=user).count()
 
 
+_ANNOUNCED = (Recovery.State.ANNOUNCING, Recovery.State.WAITING)
+
+
 def investor_steps(user: User) -> Iterator[NextStep]:
     """Invitations to answer and payments to make."""
     if user.roles:
         return
-    announced = [row for row in open_recoveries_for(user) if row.state in {row.State.ANNOUNCING, row.State.WAITING}]
+    announced = [row for row in open_recoveries_for(user) if row.state in _ANNOUNCED]
     for recovery in announced[:5]:
         yield NextStep(
             title=_("A recovery of your wallet was announced"),
             detail=_("An administrator reported the wallet with your units of %(security)s as lost.")
-            % {"security": recovery.security.name},
+            % {"security": recovery.security_name},
             url=reverse("tokens:recovery-detail", args=[recovery.pk]),
             action=_("Read it, or object"),
             tone="bad",
@@ -63,7 +66,7 @@ def investor_steps(user: User) -> Iterator[NextStep]:
         )
     for offer in open_offers_to(user)[:5]:
         yield NextStep(
-            title=_("You are invited to subscribe to %(security)s") % {"security": offer.security.name},
+            title=_("You are invited to subscribe to %(security)s") % {"security": offer.security_name},
             detail=_("Read the terms and documents, then subscribe or decline."),
             url=reverse("tokens:subscription-detail", args=[offer.pk]),
             action=_("Read the offer"),

@@ -46,6 +46,23 @@ class HoldingView:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenOffer:
+    """An invitation to subscribe that its person has not answered."""
+
+    pk: int
+    security_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRecovery:
+    """A recovery of a wallet that is not over; `state` is one of `Recovery.OPEN`."""
+
+    pk: int
+    state: str
+    security_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryLine:
     """One indexed movement, seen from one person's wallets."""
 
