@@ -11,8 +11,8 @@ from datetime import datetime, tzinfo
 from typing import Final
 
 from django.conf import settings
-from django.db.models import Case, DecimalField, F, OuterRef, Q, QuerySet, Subquery, Sum, When
-from django.db.models.functions import TruncDate
+from django.db import connection
+from django.db.models import Case, F, OuterRef, Q, QuerySet, Subquery, Sum, When
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -208,7 +208,13 @@ def movements_for(addresses: Collection[str], *, token: str | None = None, limit
     ]
 
 
-_WHOLE: Final = DecimalField(max_digits=78, decimal_places=0)
+_DAILY: Final = """
+    SELECT token, (at AT TIME ZONE %(zone)s)::date AS day,
+           sum(CASE WHEN recipient = ANY(%(own)s) THEN units ELSE 0 END) - sum(CASE WHEN sender = ANY(%(own)s) THEN units ELSE 0 END)
+    FROM chain_movement
+    WHERE chain_id = %(chain)s AND (sender = ANY(%(own)s) OR recipient = ANY(%(own)s))
+    GROUP BY token, day ORDER BY day, token
+"""
 
 
 def daily_changes_for(addresses: Collection[str], *, zone: tzinfo) -> list[DailyChange]:
@@ -216,16 +222,10 @@ def daily_changes_for(addresses: Collection[str], *, zone: tzinfo) -> list[Daily
 
     Oldest first, one row per token and day, added up by the database. One query.
     """
-    wanted = set(addresses)
-    came = Sum(Case(When(recipient__in=wanted, then=F("units")), default=0, output_field=_WHOLE))
-    went = Sum(Case(When(sender__in=wanted, then=F("units")), default=0, output_field=_WHOLE))
-    rows = (
-        Movement.objects.filter(Q(sender__in=wanted) | Q(recipient__in=wanted), chain_id=settings.CHAIN_ID)
-        .values("token", day=TruncDate("at", tzinfo=zone))
-        .annotate(came=came, went=went)
-        .order_by("day", "token")
-    )
-    return [DailyChange(row["token"], row["day"], int(row["came"]) - int(row["went"])) for row in rows]
+    values = {"zone": str(zone), "own": list(set(addresses)), "chain": settings.CHAIN_ID}
+    with connection.cursor() as cursor:
+        cursor.execute(_DAILY, values)
+        return [DailyChange(token, day, int(units)) for token, day, units in cursor.fetchall()]
 
 
 def token_state(token: str) -> TokenState:

@@ -195,13 +195,16 @@ def _holding(security: Security, row: BalanceView, wallet_kind: str) -> HoldingV
 
 
 def _by_token(tokens: Iterable[str]) -> dict[str, Security]:
-    return _securities_of(frozenset(tokens))
+    known, wanted = _read_so_far(), set(tokens)
+    if missing := wanted - known.keys():
+        known |= {row.token: row for row in Security.objects.filter(token__in=missing) if row.token}
+    return {token: known[token] for token in wanted & known.keys()}
 
 
 @once_per_request
-def _securities_of(tokens: frozenset[str]) -> dict[str, Security]:
-    """A page about holdings, their history and their movements asks for the same ones each time."""
-    return {row.token: row for row in Security.objects.filter(token__in=tokens) if row.token}
+def _read_so_far() -> dict[str, Security]:
+    """Grows during one GET: a page about holdings, their worth over time and their movements needs the same ones each time."""
+    return {}
 
 
 def history_for(user: User, *, security: Security | None = None, limit: int = 50) -> list[HistoryLine]:
