@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import connection
@@ -222,7 +222,7 @@ def daily_changes_for(addresses: Collection[str], *, zone: tzinfo) -> list[Daily
 
     Oldest first, one row per token and day, added up by the database. One query.
     """
-    values = {"zone": str(zone), "own": list(set(addresses)), "chain": settings.CHAIN_ID}
+    values: dict[str, Any] = {"zone": str(zone), "own": list(set(addresses)), "chain": settings.CHAIN_ID}
     with connection.cursor() as cursor:
         cursor.execute(_DAILY, values)
         return [DailyChange(token, day, int(units)) for token, day, units in cursor.fetchall()]
