@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from django.conf import settings
+from django.urls import reverse
 
 
 def in_production(*names: str) -> list[str]:
@@ -46,3 +48,22 @@ def test_uploads_lie_outside_everything_the_site_serves_as_files() -> None:
     served = [Path(static), *(Path(folder) for folder in settings.STATICFILES_DIRS)]
     assert served
     assert not any(Path(private).is_relative_to(folder) or folder.is_relative_to(private) for folder in served)
+
+
+def example_of_the_proxy() -> str:
+    return (Path(settings.BASE_DIR) / "deploy" / "nginx.conf").read_text()
+
+
+def test_the_example_of_a_proxy_lets_evidence_through() -> None:
+    (megabytes,) = re.findall(r"client_max_body_size\s+(\d+)m;", example_of_the_proxy())
+    assert int(megabytes) * 1024 * 1024 >= settings.DATA_UPLOAD_MAX_MEMORY_SIZE > settings.EVIDENCE_MAX_BYTES
+
+
+def test_the_example_of_a_proxy_compresses_pages_but_none_with_a_lasting_secret() -> None:
+    example = example_of_the_proxy()
+    assert re.search(r"^\s*gzip\s+on;", example, re.MULTILINE)
+    assert not re.search(r"^\s*gzip_types", example, re.MULTILINE)
+    plain = re.search(r"location (\S+) \{\s+gzip\s+off;", example)
+    assert plain
+    for page in ("account_login", "mfa_activate_totp", "mfa_view_recovery_codes", "mfa_generate_recovery_codes"):
+        assert reverse(page).startswith(plain[1]), page
