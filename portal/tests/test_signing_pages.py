@@ -11,7 +11,8 @@ from portal.tests.test_value_views import VALUE
 
 TEMPLATES = Path(settings.BASE_DIR) / "templates"
 
-#: Where a person signs in a wallet of their own, or presses the button upon which a key kept here signs; the page of each.
+#: Where a person signs in a wallet of their own, presses the button upon which a key kept here signs, or binds themselves
+#: as a borrower; the page of each.
 SIGNS = {
     "chain:alarm-contain": "chain/desk/alarm_contain.html",
     "chain:alarm-restore": "chain/desk/alarm_restore.html",
@@ -25,6 +26,11 @@ SIGNS = {
     "kyc:wallet-new": "kyc/wallet_new.html",
     "kyc:wallet-request-attest": "kyc/wallet_requests.html",
     "kyc:wallet-sign-in": "kyc/wallet_sign_in.html",
+    "lending:contract-accept": "lending/contract_accept.html",
+    "lending:draw": "lending/draw.html",
+    "lending:repay": "lending/repay.html",
+    "lending:return-addresses": "lending/return_addresses.html",
+    "lending:withdraw": "lending/withdraw.html",
     "lending:withdrawal-decide": "lending/work.html",
     "tokens:admission-approve": "tokens/admissions.html",
     "tokens:control": "tokens/control.html",
@@ -38,13 +44,39 @@ SIGNS = {
     "tokens:transfer-confirm": "tokens/transfer_confirm.html",
 }
 
-#: Moves value or decides, and this press signs nothing new: it is written down, paid at a bank, goes on with what was
-#: signed for before, or undoes.
+#: Moves value or decides, and this press signs nothing new: it is written down, asked for, paid at a bank, decided by
+#: officers whose decision another step carries out, goes on with what was signed for before, or undoes.
 WRITTEN_DOWN = {
     "chain:proposal-withdraw",
     "chain:signer-resume",
     "chain:transaction-cancel",
     "kyc:case-retry",
+    "lending:breaker-reset",
+    "lending:credit-apply",
+    "lending:credit-confirm",
+    "lending:credit-decide",
+    "lending:delivery-act",
+    "lending:disposition",
+    "lending:disposition-confirm",
+    "lending:draw-release",
+    "lending:hand-return-decide",
+    "lending:hand-return-record",
+    "lending:limit-decide",
+    "lending:limit-enter",
+    "lending:line-state",
+    "lending:loan-approve",
+    "lending:loan-decline",
+    "lending:loan-request",
+    "lending:psbt-prepare",
+    "lending:psbt-signed",
+    "lending:renewal-decide",
+    "lending:repayment-confirm",
+    "lending:repayment-record",
+    "lending:return-address-decide",
+    "lending:sale-resume",
+    "lending:write-off-decide",
+    "lending:write-off-propose",
+    "lending:wrong-asset",
     "tokens:recovery-complete",
     "tokens:security-retry",
     "tokens:subscription-allocate",
@@ -53,8 +85,18 @@ WRITTEN_DOWN = {
 
 
 def test_every_page_of_value_is_known_to_sign_or_not() -> None:
-    outside_lending = {name for name in VALUE if not name.startswith("lending:")}
-    assert outside_lending - set(SIGNS) == WRITTEN_DOWN
+    assert VALUE - set(SIGNS) == WRITTEN_DOWN
+
+
+#: The officers' list says it once, above all of its rows.
+BORROWERS = sorted(name for name in SIGNS if name.startswith("lending:") and name != "lending:withdrawal-decide")
+
+
+@pytest.mark.parametrize("name", BORROWERS)
+def test_a_borrower_reads_it_beneath_what_they_enter_and_above_the_button(name: str) -> None:
+    text = (TEMPLATES / SIGNS[name]).read_text()
+    form = text[text.index(f"action=\"{{% url '{name}'") :]
+    assert form.index("{{ form }}") < form.index("<c-signing") < form.index("<c-button")
 
 
 @pytest.mark.parametrize("name", SIGNS)
