@@ -29,7 +29,6 @@ from chain.models import (
     EventLog,
     Holding,
     Incident,
-    Movement,
     SbtRecord,
     Signer,
     TokenState,
@@ -188,24 +187,24 @@ def _balance_views(rows: QuerySet[Holding]) -> list[BalanceView]:
 
 def movements_for(addresses: Collection[str], *, token: str | None = None, limit: int = 50) -> list[MovementView]:
     """The newest `limit` transfers from or to these addresses, newest first. Two queries."""
-    wanted = set(addresses)
-    rows = Movement.objects.filter(Q(sender__in=wanted) | Q(recipient__in=wanted), chain_id=settings.CHAIN_ID)
-    if token is not None:
-        rows = rows.filter(token=token)
-    final_number = _cursor().final_number
-    return [
-        MovementView(
-            token=row.token,
-            sender=row.sender,
-            recipient=row.recipient,
-            units=row.units,
-            block_number=row.block_number,
-            at=row.at,
-            transaction_hash=row.transaction_hash,
-            is_final=row.block_number <= final_number,
-        )
-        for row in rows.order_by("-block_number", "-log_id")[:limit]
-    ]
+    values: dict[str, Any] = {"own": list(set(addresses)), "chain": settings.CHAIN_ID, "token": token, "limit": limit}
+    with connection.cursor() as cursor:
+        cursor.execute(_MOVEMENTS, values | {"final": _cursor().final_number})
+        return [_movement(*row) for row in cursor.fetchall()]
+
+
+def _movement(*row: Any) -> MovementView:
+    token, sender, recipient, units, number, at, transaction_hash, is_final = row
+    return MovementView(token, sender, recipient, int(units), number, at, transaction_hash, is_final)
+
+
+_MOVEMENTS: Final = """
+    SELECT token, sender, recipient, units, block_number, at, transaction_hash, block_number <= %(final)s
+    FROM chain_movement
+    WHERE chain_id = %(chain)s AND (sender = ANY(%(own)s) OR recipient = ANY(%(own)s))
+          AND (%(token)s::text IS NULL OR token = %(token)s)
+    ORDER BY block_number DESC, log_id DESC LIMIT %(limit)s
+"""
 
 
 _DAILY: Final = """

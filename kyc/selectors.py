@@ -18,7 +18,7 @@ from kyc.models import Application, Decision, Party, SanctionsList, SanctionsWal
 from kyc.names import tidy, tidy_kana
 from kyc.screening.ofac import address_key
 from kyc.sections import Section, holder_of
-from portal.compiled import RowCount
+from portal.compiled import Instances, RowCount
 from portal.memo import once_per_request
 from portal.models import User
 from portal.templatetags.musubi import day
@@ -81,8 +81,16 @@ class Person:
 
 @once_per_request
 def wallets_for(user: User) -> list[Wallet]:
-    """The person's wallets, primary first, with their signers (one query, asked once per page)."""
-    return list(Wallet.objects.filter(user=user).select_related("signer", "request"))
+    """The person's wallets, primary first (one query, asked once per page)."""
+    return _wallets(user.pk)
+
+
+_wallets: Final = Instances(lambda user: Wallet.objects.filter(user=user))
+
+
+def wallets_with_requests(user: User) -> list[Wallet]:
+    """The same with how each of them came to be, for the page about them."""
+    return list(Wallet.objects.filter(user=user).select_related("request"))
 
 
 def wallet_requests_open() -> models.QuerySet[WalletRequest]:

@@ -10,12 +10,13 @@ from functools import cached_property
 from typing import Any, Final, Generic, TypeVar
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Manager, Model, QuerySet
 
 #: Stands for a key while the SQL is written. No row has it.
 KEY: Final = -(2**62)
 
 Row = TypeVar("Row")
+Kept = TypeVar("Kept", bound=Model)
 Written = tuple[str, tuple[Any, ...]]
 
 
@@ -52,6 +53,23 @@ class Rows(Generic[Row]):
         with connection.cursor() as cursor:
             cursor.execute(sql, filled(values, key))
             return [self._make(*row) for row in cursor.fetchall()]
+
+
+class Instances(Generic[Kept]):
+    """Whole rows of one table as its model's instances, without any joined; see `Rows`."""
+
+    def __init__(self, query: Callable[[int], QuerySet[Kept]]) -> None:
+        self._query = query
+
+    @cached_property
+    def _written(self) -> tuple[Manager[Kept], Written]:
+        rows = self._query(KEY)
+        return rows.model._default_manager, written(rows)
+
+    def __call__(self, key: int) -> list[Kept]:
+        """One query, for the person of this key."""
+        manager, (sql, values) = self._written
+        return list(manager.raw(sql, filled(values, key)))
 
 
 class RowCount:

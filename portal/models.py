@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.contrib.auth.base_user import BaseUserManager
 from django.contrib.auth.models import AbstractUser, Group
@@ -12,7 +11,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
-from portal.compiled import KEY, Written, filled, written
+from portal.compiled import Instances
 
 
 class Role(models.TextChoices):
@@ -55,8 +54,7 @@ class UserManager(BaseUserManager["User"]):
 
     def signed_in(self, pk: int) -> User | None:
         """The person of that key as `with_standing` reads them, for every request: its SQL is written once per process."""
-        sql, values = _standing()
-        return next(iter(self.raw(sql, filled(values, pk))), None)
+        return next(iter(_signed_in(pk)), None)
 
     def create_user(self, email: str, password: str | None = None, **extra: Any) -> User:
         if not email:
@@ -68,11 +66,6 @@ class UserManager(BaseUserManager["User"]):
 
     def create_superuser(self, email: str, password: str | None = None, **extra: Any) -> User:
         return self.create_user(email, password, is_staff=True, is_superuser=True, **extra)
-
-
-@cache
-def _standing() -> Written:
-    return written(User.objects.with_standing().filter(pk=KEY))
 
 
 class User(AbstractUser):
@@ -126,6 +119,9 @@ class User(AbstractUser):
     def works_here(self) -> bool:
         """Staff of any kind; they need a second factor before any page opens."""
         return self.is_staff or self.is_superuser or bool(self.roles)
+
+
+_signed_in: Final = Instances(lambda pk: User.objects.with_standing().filter(pk=pk))
 
 
 class AuditEntry(models.Model):

@@ -136,7 +136,7 @@ def sending_wallet(user: User, security: Security, *, address: str = "") -> Wall
     """
     if address:
         return next((wallet for wallet in wallets_for(user) if wallet.address == address), None)
-    wallets = [wallet for wallet in wallets_for(user) if wallet.signer is not None]
+    wallets = [wallet for wallet in wallets_for(user) if wallet.signer_id is not None]
     if not wallets:
         return None
     held = {row.holder: row.units for row in balances_for([w.address for w in wallets]) if row.token == security.token}

@@ -40,7 +40,7 @@ def _person(request: HttpRequest) -> User:
 def wallets(request: HttpRequest) -> HttpResponse:
     """Every wallet of this person with the state of its token."""
     user = _person(request)
-    rows = selectors.wallets_for(user)
+    rows = selectors.wallets_with_requests(user)
     tokens = sbts_for([row.address for row in rows])
     context = {
         "rows": [(row, tokens.get(row.address), getattr(row, "request", None)) for row in rows],

@@ -190,6 +190,16 @@ def duration(seconds: Any) -> str:
     return ngettext("%(count)s second", "%(count)s seconds", number) % {"count": number}
 
 
+@register.filter
+def waited(since: datetime) -> str:
+    """For how long something has waited, in one unit: 40 minutes, 30 hours, from two days on in days."""
+    minutes = max(int((timezone.now() - since).total_seconds()) // 60, 1)
+    if minutes < 2 * 60:
+        return duration(minutes * 60)
+    hours = minutes // 60
+    return duration((hours if hours < 2 * 24 else hours // 24 * 24) * 3600)
+
+
 def _is_japanese() -> bool:
     return (get_language() or "").startswith("ja")
 

@@ -70,3 +70,19 @@ def test_whether_the_person_of_a_request_has_a_second_factor_is_not_asked_again(
     assert person.is_authenticated
     with django_assert_num_queries(0):
         assert has_second_factor(person)
+
+
+def test_whole_rows_are_the_model_s_own_and_each_person_s() -> None:
+    from kyc.models import Wallet
+    from kyc.selectors import wallets_for
+
+    first, second = make_person("a@example.jp"), make_person("b@example.jp")
+    for number, owner in enumerate([first, first, second]):
+        Wallet.objects.create(user=owner, address=f"0x{number + 1:040x}", kind="own", is_primary=number == 1)
+    found = wallets_for(first)
+    assert found == list(Wallet.objects.filter(user=first))
+    assert [(row.is_primary, row.kind, row.created_at.tzinfo is not None) for row in found] == [
+        (True, "own", True),
+        (False, "own", True),
+    ]
+    assert len(wallets_for(second)) == 1

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.template import engines
-from django.utils import translation
+from django.utils import timezone, translation
 from django_cotton.compiler_regex import CottonCompiler
 
-from portal.templatetags.musubi import browser, chart_drawings, filter_fields
+from portal.templatetags.musubi import browser, chart_drawings, filter_fields, waited
 from portal.views.styleguide import sample_context
 
 #: Every template there is: an element that is added is asked for on the style guide.
@@ -153,3 +154,24 @@ def test_what_one_reader_chose_is_shown_to_them_alone():
     assert '<option value="in_review" selected>' in chosen
     assert "Tanaka" not in filter_fields(QueueFilterForm({}))
     assert "field-bad" in filter_fields(QueueFilterForm({"state": "nonsense"}))
+
+
+@pytest.mark.parametrize(
+    ("minutes", "english", "japanese"),
+    [
+        (0, "1 minute", "1分"),
+        (59, "59 minutes", "59分"),
+        (60, "1 hour", "1時間"),
+        (119, "119 minutes", "119分"),
+        (120, "2 hours", "2時間"),
+        (47 * 60 + 59, "47 hours", "47時間"),
+        (48 * 60, "2 days", "2日"),
+        (90 * 24 * 60 + 23 * 60, "90 days", "90日"),
+    ],
+)
+def test_how_long_something_waited_is_told_in_one_unit(minutes, english, japanese):
+    since = timezone.now() - timedelta(minutes=minutes, seconds=5)
+    with translation.override("en"):
+        assert waited(since) == english
+    with translation.override("ja"):
+        assert waited(since).replace(" ", "") == japanese
