@@ -49,7 +49,7 @@ from chain.types import (
     TimelineStep,
 )
 from chain.wording import RESTRICTIONS, error_sentence
-from portal.compiled import RowCount
+from portal.compiled import Instances, RowCount, Rows, pair
 from portal.exceptions import DomainError
 from portal.memo import once_per_request
 from portal.models import Role, User
@@ -82,7 +82,10 @@ def chain_status() -> ChainStatus:
 
 @once_per_request
 def _cursor() -> Cursor:
-    return Cursor.objects.filter(chain_id=settings.CHAIN_ID).first() or Cursor(chain_id=settings.CHAIN_ID)
+    return next(iter(_cursors(settings.CHAIN_ID)), None) or Cursor(chain_id=settings.CHAIN_ID)
+
+
+_cursors: Final = Instances(lambda chain_id: Cursor.objects.filter(chain_id=chain_id))
 
 
 # --- verification tokens ------------------------------------------------------------------------------
@@ -97,9 +100,12 @@ def sbts_for(addresses: Iterable[str]) -> dict[str, SbtView]:
     """The SBTs of many addresses, by address; addresses without one are missing. Three queries."""
     records = SbtRecord.objects.filter(chain_id=settings.CHAIN_ID, address__in=set(addresses), revoked=False)
     cursor = _cursor()
-    distrusted = dict(Distrust.objects.filter(chain_id=settings.CHAIN_ID).values_list("key", "since"))
+    distrusted = dict(_distrusted(settings.CHAIN_ID))
     now = chain_time(cursor)
     return {record.address: _sbt_view(record, cursor, distrusted, now) for record in records}
+
+
+_distrusted: Final = Rows(lambda chain_id: Distrust.objects.filter(chain_id=chain_id).values_list("key", "since"), pair)
 
 
 def chain_time(cursor: Cursor) -> datetime:

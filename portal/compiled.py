@@ -47,12 +47,17 @@ class Rows(Generic[Row]):
     def _written(self) -> Written:
         return written(self._query(KEY))
 
-    def __call__(self, key: int) -> list[Row]:
-        """One query, for the person of this key."""
+    def __call__(self, key: int = KEY) -> list[Row]:
+        """One query. `key`: whom it is for, where that matters."""
         sql, values = self._written
         with connection.cursor() as cursor:
             cursor.execute(sql, filled(values, key))
             return [self._make(*row) for row in cursor.fetchall()]
+
+
+def pair(first: Any, second: Any) -> tuple[Any, Any]:
+    """For `Rows` of two columns that become a dictionary."""
+    return first, second
 
 
 class Instances(Generic[Kept]):
@@ -67,7 +72,7 @@ class Instances(Generic[Kept]):
         return rows.model._default_manager, written(rows)
 
     def __call__(self, key: int) -> list[Kept]:
-        """One query, for the person of this key."""
+        """One query. `key`: whom it is for, or whatever else the rows are kept by."""
         manager, (sql, values) = self._written
         return list(manager.raw(sql, filled(values, key)))
 

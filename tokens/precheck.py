@@ -22,6 +22,8 @@ from chain.gateway import gateway, parse_address
 from chain.selectors import balances_for, restriction_reason, restriction_sentence, sbts_for, token_state
 from chain.types import BalanceView, Category, Restriction, SbtView, Standing
 from kyc.selectors import wallets_for
+from portal.compiled import Rows, pair
+from portal.memo import once_per_request
 from portal.models import User
 from portal.units import InvalidAmount, format_units, parse_units, plural_number
 from tokens.models import TOKYO, AddressBookEntry, Security, Transfer
@@ -148,10 +150,30 @@ def known_addresses(user: User) -> dict[str, str]:
 
     Who sent something *to* them does not count: that is how an imitation gets in front of people.
     """
-    past = Transfer.objects.filter(requested_by=user, state=Transfer.State.FINAL).values_list("recipient", flat=True)
-    known = dict.fromkeys(past.distinct(), "")
+    known = dict.fromkeys(_sent_to(user.pk), "")
     known |= {wallet.address: _("Your own wallet") for wallet in wallets_for(user)}
-    return known | dict(AddressBookEntry.objects.filter(user=user).values_list("address", "label"))
+    return known | labels_of(user)
+
+
+#: Each once, however often something was sent there: without an order, or the database would tell the transfers apart.
+_sent_to: Final = Rows(
+    lambda user: (
+        Transfer.objects.filter(requested_by=user, state=Transfer.State.FINAL)
+        .order_by()
+        .values_list("recipient")
+        .distinct()
+    ),
+    str,
+)
+
+
+@once_per_request
+def labels_of(user: User) -> dict[str, str]:
+    """The names in this person's address book, by address; read once per page."""
+    return dict(_labels(user.pk))
+
+
+_labels: Final = Rows(lambda user: AddressBookEntry.objects.filter(user=user).values_list("address", "label"), pair)
 
 
 def known_since(user: User, address: str) -> datetime | None:

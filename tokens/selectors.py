@@ -42,7 +42,7 @@ from tokens.models import (
     Transfer,
 )
 from tokens.over_time import ValueLine, values_over_time
-from tokens.precheck import precheck, precheck_typed, sending_wallet
+from tokens.precheck import labels_of, precheck, precheck_typed, sending_wallet
 from tokens.services.guards import looks_after_securities
 from tokens.services.placements import counted_solicitations, placement_rule
 from tokens.types import (
@@ -212,7 +212,7 @@ def history_for(user: User, *, security: Security | None = None, limit: int = 50
     own = {wallet.address for wallet in wallets_for(user)}
     rows = movements_for(own, token=security.token if security else None, limit=limit)
     known = _by_token(row.token for row in rows)
-    labels = _labels(user)
+    labels = labels_of(user)
     ids = _transfers_behind({row.transaction_hash for row in rows})
     return [_history_line(row, known[row.token], own, labels, ids) for row in rows if row.token in known]
 
@@ -265,7 +265,7 @@ def transfers_for(user: User, *, limit: int = 50) -> list[TransferView]:
         .exclude(~Q(requested_by=user) & Q(outside__isnull=False, state=Transfer.State.REQUESTED))
         .select_related("security", "transaction", "outside")
     )
-    labels = _labels(user)
+    labels = labels_of(user)
     return [_transfer_view(row, user, labels) for row in rows[:limit]]
 
 
@@ -278,7 +278,7 @@ def transfer_for(user: User, transfer_id: int) -> TransferView | None:
     transfer = Transfer.objects.select_related("security", "transaction", "outside").filter(pk=transfer_id).first()
     if transfer is None or not may_see_transfer(user, transfer):
         return None
-    return _transfer_view(transfer, user, _labels(user))
+    return _transfer_view(transfer, user, labels_of(user))
 
 
 def may_see_transfer(user: User, transfer: Transfer) -> bool:
@@ -343,24 +343,10 @@ def address_book_csv(user: User) -> str:
 def names_for(user: User, addresses: Iterable[str]) -> dict[str, str]:
     """Names this reader may see: their own address book; for staff also the people behind the wallets."""
     wanted = set(addresses)
-    names = {address: label for address, label in _labels(user).items() if address in wanted}
+    names = {address: label for address, label in labels_of(user).items() if address in wanted}
     if looks_after_securities(user):
         names |= {address: person.name for address, person in people_by_address(wanted).items()}
     return names
-
-
-@once_per_request
-def _labels(user: User) -> dict[str, str]:
-    return dict(_own_labels(user.pk))
-
-
-def _entry(address: str, label: str) -> tuple[str, str]:
-    return address, label
-
-
-_own_labels: Final = Rows(
-    lambda user: AddressBookEntry.objects.filter(user=user).values_list("address", "label"), _entry
-)
 
 
 # --- the issuer's pages ----------------------------------------------------------------------------------

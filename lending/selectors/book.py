@@ -114,16 +114,28 @@ def _judged(row: tuple[Any, ...], prices: coverage.Prices) -> tuple[int, int, in
     return loan_id, sats, wei, debt, worth, coverage.coverage_bps(worth=worth, debt=debt, currency=prices.currency)
 
 
+#: What the list shows of a loan, and its borrower's name; whatever else is asked of it is read when it is asked.
+_SHOWN: Final = """
+    SELECT loan.id, loan.reference, loan.state, loan.currency, coalesce(party.name, person.email) AS borrower_name
+    FROM lending_loan AS loan JOIN portal_user AS person ON person.id = loan.borrower_id
+    LEFT JOIN kyc_party AS party ON party.user_id = person.id
+    WHERE loan.id = ANY(%(ids)s)
+"""
+
+
 def _loans(ids: list[int]) -> dict[int, Loan]:
-    shown = ("reference", "state", "currency", "borrower__email", "borrower__party__name")
-    return {loan.pk: loan for loan in Loan.objects.filter(pk__in=ids).select_related("borrower__party").only(*shown)}
+    return {loan.pk: loan for loan in Loan.objects.raw(_SHOWN, {"ids": ids})}
+
+
+def _name(loan: Loan) -> str:
+    party = getattr(loan.borrower, "party", None)
+    return str(party.name if party else loan.borrower.email)
 
 
 def _line(loan: Loan, sats: int, wei: int, debt: int, worth: Decimal | None, bps: int | None) -> Line:
-    party = getattr(loan.borrower, "party", None)
     return Line(
         loan=loan,
-        name=party.name if party else loan.borrower.email,
+        name=getattr(loan, "borrower_name", None) or _name(loan),
         debt=money(debt, loan.currency),
         worth=None if worth is None else Money(worth, loan.currency).truncated(),
         coverage_bps=bps,

@@ -77,8 +77,13 @@ def icon(name: str) -> SafeString:
 @register.simple_tag
 def badge(label: Any = "", tone: str = "", state: str = "") -> SafeString:
     """A state in words, coloured by its tone. In a long list for itself, elsewhere as `c-badge`: the same, dearer to draw."""
+    return _badge(str(label or state), tone or "neutral", str(state))
+
+
+@lru_cache(maxsize=1024)
+def _badge(label: str, tone: str, state: str) -> SafeString:
     marked = format_html(' data-state="{}"', state) if state else ""
-    return format_html('<span class="badge badge-{}"{}>{}</span>', tone or "neutral", marked, label or state)
+    return format_html('<span class="badge badge-{}"{}>{}</span>', tone, marked, label)
 
 
 def _decimal(value: Any) -> Decimal:
@@ -167,6 +172,12 @@ def day(value: Any) -> SafeString:
         value = timezone.localtime(value).date()
     if not isinstance(value, date):
         return format_html('<span class="muted">{}</span>', "—")
+    return _day(value, is_japanese=_is_japanese())
+
+
+@lru_cache(maxsize=1024)
+def _day(value: date, *, is_japanese: bool) -> SafeString:
+    """A list has the same day in many rows. `is_japanese` is the active language, by which it is written."""
     return format_html('<time class="num" datetime="{}">{}</time>', value.isoformat(), day_text(value))
 
 
@@ -367,16 +378,22 @@ def chart_drawings(
 
     Of a `currency` the axis is in millions from ten million on, and the first drawing's `unit` says so.
     """
-    rows, levels = list(data or ()), list(marks or ())
+    # Labels as they read now: a drawing is kept, and a label may read otherwise in another language.
+    rows = tuple((str(row[0]), *row[1:]) for row in data or ())
     unit = ""
     if currency:
         highest = max((abs(charts.number(value)) for row in rows for value in row[1:]), default=Decimal(0))
         divide, unit = _money_axis(highest, currency)
-    drawn = [
-        charts.draw(rows, canvas=canvas, marks=levels, bars=bool(bars), divide=int(divide or 1))
-        for canvas in charts.CANVASES
-    ]
+    drawn = [_drawn(canvas, rows, tuple(marks or ()), bool(bars), int(divide or 1)) for canvas in charts.CANVASES]
     return [drawing | {"unit": unit} for drawing in drawn if drawing]
+
+
+@lru_cache(maxsize=256)
+def _drawn(
+    canvas: charts.Canvas, rows: tuple[Any, ...], marks: tuple[Any, ...], bars: bool, divide: int
+) -> dict[str, Any]:
+    """The same figures give the same drawing, page after page."""
+    return charts.draw(rows, canvas=canvas, marks=marks, bars=bars, divide=divide)
 
 
 def _money_axis(highest: Decimal, currency: str) -> tuple[int, str]:
