@@ -27,8 +27,8 @@ def written(rows: QuerySet[Any, Any]) -> Written:
 
 
 def filled(values: Sequence[Any], key: int) -> list[Any]:
-    """`values` with `key` in place of `KEY`."""
-    return [key if type(value) is int and value == KEY else value for value in values]
+    """`values` with `key` in place of `KEY`, whatever kind of integer the database's driver makes of it."""
+    return [type(value)(key) if isinstance(value, int) and value == KEY else value for value in values]
 
 
 class Rows(Generic[Row]):

@@ -47,6 +47,13 @@ def test_counting_stops_at_the_most_that_is_asked_for() -> None:
     assert RowCount(lambda _key: User.objects.all(), at_most=3)() == 3
 
 
+def test_a_key_is_filled_in_whatever_kind_of_number_its_column_holds() -> None:
+    from chain.models import Cursor
+
+    Cursor.objects.create(chain_id=77)
+    assert RowCount(lambda chain_id: Cursor.objects.filter(chain_id=chain_id))(77) == 1
+
+
 def test_only_the_key_itself_is_filled_in() -> None:
     assert filled(("x", KEY, True, 7, str(KEY)), 5) == ["x", 5, True, 7, str(KEY)]
 
