@@ -69,7 +69,7 @@ def draw(
         "left": f"{left:.1f}",
         "right": f"{right:.1f}",
         "base": base,
-        "ticks": [{"y": f"{y(tick):.1f}", "text": _figure(tick)} for tick in ticks],
+        "ticks": [{"y": f"{y(tick):.1f}", "text": _figure(tick)} for tick in _written(ticks, shown, bars=bars)],
         "marks": _marks(levels, y),
         "labels": _labels(names, places, canvas.width, bars=bars),
         "lines": [] if bars else [_line(column, places, y) for column in zip(*values, strict=True)],
@@ -95,6 +95,12 @@ def axis_ticks(low: Decimal, high: Decimal) -> list[Decimal]:
     first = (low / step).to_integral_value(ROUND_FLOOR)
     last = (high / step).to_integral_value(ROUND_CEILING)
     return [step * place for place in range(int(first), int(last) + 1)]
+
+
+def _written(ticks: list[Decimal], shown: list[Decimal], *, bars: bool) -> list[Decimal]:
+    """The ticks that carry a line and a figure: beneath bars that count something, there is no half of it."""
+    are_counts = bars and all(value == value.to_integral_value() for value in shown)
+    return [tick for tick in ticks if not are_counts or tick == tick.to_integral_value()]
 
 
 def _figure(value: Decimal) -> str:

@@ -106,3 +106,18 @@ def test_a_line_stands_on_its_mark_when_it_is_at_it() -> None:
 def test_a_float_is_refused() -> None:
     with pytest.raises(TypeError):
         draw([("a", 1.5), ("b", 2)])
+
+
+@pytest.mark.parametrize(
+    ("counts", "figures"),
+    [
+        ((1, 0), ["0", "1"]),
+        ((2, 1), ["0", "1", "2"]),
+        ((3, 0), ["0", "1", "2", "3"]),
+        ((40, 7), ["0", "10", "20", "30", "40"]),
+    ],
+)
+def test_bars_that_count_have_no_fractions_beside_them(counts: tuple[int, int], figures: list[str]) -> None:
+    rows = [(str(index), count) for index, count in enumerate(counts)]
+    assert [tick["text"] for tick in draw(rows, bars=True)["ticks"]] == figures
+    assert [tick["text"] for tick in draw([("a", Decimal("0.5")), ("b", 1)], bars=True)["ticks"]][1] == "0.25"
