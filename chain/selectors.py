@@ -157,7 +157,26 @@ def balances_for(addresses: Collection[str]) -> list[BalanceView]:
 
 @once_per_request
 def _balances_of(addresses: frozenset[str]) -> list[BalanceView]:
-    return _balance_views(Holding.objects.filter(chain_id=settings.CHAIN_ID, holder__in=addresses).filter(_IN_USE))
+    with connection.cursor() as cursor:
+        cursor.execute(_BALANCES, {"own": list(addresses), "chain": settings.CHAIN_ID})
+        return [_balance(*row) for row in cursor.fetchall()]
+
+
+def _balance(token: str, holder: str, *rest: Any) -> BalanceView:
+    units, final, frozen, is_admitted = rest
+    return BalanceView(token, holder, int(units), int(final), int(frozen), bool(is_admitted))
+
+
+#: As `_balance_views` reads them: what is held, was held at the final block, is frozen or admitted.
+_BALANCES: Final = """
+    SELECT token, holder, units, final_units, frozen_units, admitted_sbt > 0 AND admitted_sbt = (
+        SELECT token_id FROM chain_sbtrecord AS sbt
+        WHERE sbt.chain_id = %(chain)s AND NOT sbt.revoked AND sbt.address = holding.holder LIMIT 1
+    )
+    FROM chain_holding AS holding
+    WHERE chain_id = %(chain)s AND holder = ANY(%(own)s)
+          AND (units > 0 OR final_units > 0 OR frozen_units > 0 OR admitted_sbt > 0)
+"""
 
 
 def holders_of(token: str) -> list[BalanceView]:
@@ -170,9 +189,6 @@ def admitted_on(token: str) -> list[BalanceView]:
     """Whose live SBT is admitted on `token`, whether they hold any of it or not. One query."""
     rows = Holding.objects.filter(chain_id=settings.CHAIN_ID, token=token, admitted_sbt__gt=0).order_by("holder")
     return [view for view in _balance_views(rows) if view.is_admitted]
-
-
-_IN_USE = Q(units__gt=0) | Q(final_units__gt=0) | Q(frozen_units__gt=0) | Q(admitted_sbt__gt=0)
 
 
 def _balance_views(rows: QuerySet[Holding]) -> list[BalanceView]:
