@@ -271,3 +271,12 @@ def test_the_applicant_s_page_stops_asking_when_nothing_moves_by_itself(client, 
     still = client.get(path, headers={"HX-Request": "true"})
     assert still.status_code == 286
     assert "hx-trigger" not in still.content.decode()
+
+
+def test_the_ages_that_are_kept_for_seconds_are_in_each_readers_language(client, reviewer, settings, django_user_model):
+    settings.CACHES = {**settings.CACHES, "fragments": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    waiting(django_user_model, 1)
+    words = {"en": "How long they wait", "ja": "待ち時間"}
+    for language in ("en", "ja", "en"):
+        page = sign_in(client, reviewer, language).get(reverse("kyc:queue")).content.decode()
+        assert words[language] in page

@@ -80,7 +80,8 @@ def badge(label: Any = "", tone: str = "", state: str = "") -> SafeString:
     return _badge(str(label or state), tone or "neutral", str(state))
 
 
-@lru_cache(maxsize=1024)
+# `typed`: words that were escaped already and the same characters as somebody typed them are not the same.
+@lru_cache(maxsize=1024, typed=True)
 def _badge(label: str, tone: str, state: str) -> SafeString:
     marked = format_html(' data-state="{}"', state) if state else ""
     return format_html('<span class="badge badge-{}"{}>{}</span>', tone, marked, label)

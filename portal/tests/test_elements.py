@@ -10,9 +10,10 @@ import pytest
 from django.conf import settings
 from django.template import engines
 from django.utils import timezone, translation
+from django.utils.safestring import mark_safe
 from django_cotton.compiler_regex import CottonCompiler
 
-from portal.templatetags.musubi import browser, chart_drawings, filter_fields, waited
+from portal.templatetags.musubi import badge, browser, chart_drawings, filter_fields, waited
 from portal.views.styleguide import sample_context
 
 #: Every template there is: an element that is added is asked for on the style guide.
@@ -175,3 +176,9 @@ def test_how_long_something_waited_is_told_in_one_unit(minutes, english, japanes
         assert waited(since) == english
     with translation.override("ja"):
         assert waited(since).replace(" ", "") == japanese
+
+
+def test_a_badge_escapes_what_was_typed_even_if_the_same_characters_were_safe_before():
+    assert "<b>x</b>" in badge(mark_safe("<b>x</b>"))
+    assert "&lt;b&gt;x&lt;/b&gt;" in badge("<b>x</b>")
+    assert "<b>x</b>" in badge(mark_safe("<b>x</b>"))
